@@ -1,1 +1,13 @@
-//! (tests)
+//! What the integration tests share: harnesses that start real servers, and the golden replayer.
+//!
+//! The tests drive processes: the built `menagerie` binary ([`server`]) and Apache ZooKeeper 3.9.4
+//! ([`apache`]), which is the reference. Both are configured by one [`ServerConfig`], live in a
+//! scratch directory of their own, and die with the test that started them ([`child_process`]).
+
+pub mod apache;
+pub mod child_process;
+pub mod scratch;
+pub mod server;
+mod server_config;
+
+pub use server_config::ServerConfig;

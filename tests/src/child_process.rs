@@ -1,0 +1,180 @@
+//! A server process that is watched and dies with the test.
+//!
+//! Its stderr is read line by line on a thread of its own: a harness waits for a line, not for a
+//! time, and a failing test shows the log. The end of the process is waited for through a pidfd.
+//! The kernel kills the child when the thread that started it ends (`PR_SET_PDEATHSIG`), whatever
+//! way the test ends; so a server lives on the test thread that started it, never in a static.
+//!
+//! The only unsafe code of this crate is here: a `pre_exec` hook that makes one system call.
+
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, set_parent_process_death_signal};
+use std::io::{BufRead as _, BufReader};
+use std::os::unix::process::CommandExt as _;
+use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// A running child with its stderr so far. Killed when dropped.
+#[derive(Debug)]
+pub struct ChildProcess {
+    child: Child,
+    log: Arc<Log>,
+}
+
+#[derive(Debug, Default)]
+struct Log {
+    written: Mutex<Written>,
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Written {
+    lines: Vec<String>,
+    closed: bool,
+}
+
+impl ChildProcess {
+    /// Starts `command` with its stderr captured and nothing on its stdin.
+    ///
+    /// # Errors
+    /// What the operating system says when the program cannot be started.
+    pub fn spawn(command: &mut Command) -> std::io::Result<Self> {
+        command.stdin(Stdio::null()).stderr(Stdio::piped());
+        // SAFETY: between fork and exec only async-signal-safe calls are allowed; this is one
+        // prctl(2) without allocation or lock.
+        unsafe {
+            command.pre_exec(|| Ok(set_parent_process_death_signal(Some(Signal::KILL))?));
+        }
+        let mut child = command.spawn()?;
+        let stderr = child.stderr.take().expect("stderr was asked to be piped");
+        let log = Arc::new(Log::default());
+        let reader = Arc::clone(&log);
+        std::thread::spawn(move || reader.follow(stderr));
+        Ok(Self { child, log })
+    }
+
+    /// Waits for the first line of stderr that `wanted` accepts. `None` when the process closed
+    /// its stderr, or the time passed, without one.
+    pub fn wait_for_line(
+        &self,
+        timeout: Duration,
+        wanted: impl Fn(&str) -> bool,
+    ) -> Option<String> {
+        let deadline = Instant::now() + timeout;
+        let mut written = self.log.lock();
+        let mut seen = 0;
+        loop {
+            if let Some(line) = written.lines[seen..].iter().find(|line| wanted(line)) {
+                return Some(line.clone());
+            }
+            seen = written.lines.len();
+            let left = deadline.saturating_duration_since(Instant::now());
+            if written.closed || left.is_zero() {
+                return None;
+            }
+            let waited = self.log.changed.wait_timeout(written, left);
+            written = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
+    /// All that the process wrote to stderr so far.
+    #[must_use]
+    pub fn stderr(&self) -> String {
+        self.log.lock().lines.join("\n")
+    }
+
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Sends `signal`; a process that has ended is left alone.
+    pub fn signal(&mut self, signal: Signal) {
+        if matches!(self.child.try_wait(), Ok(None)) {
+            let pid = Pid::from_child(&self.child);
+            rustix::process::kill_process(pid, signal).expect("an unreaped child can be signalled");
+        }
+    }
+
+    /// Waits for the end of the process; `None` when it still runs after `timeout`.
+    pub fn wait(&mut self, timeout: Duration) -> Option<ExitStatus> {
+        if let Ok(Some(status)) = self.child.try_wait() {
+            return Some(status);
+        }
+        let pidfd = pidfd_open(Pid::from_child(&self.child), PidfdFlags::empty())
+            .expect("an unreaped child has a pidfd");
+        let timeout = timeout
+            .try_into()
+            .expect("a test waits less than centuries");
+        let mut ended = [PollFd::new(&pidfd, PollFlags::IN)];
+        // An interruption by a signal shows as "still running": no test sends itself signals.
+        poll(&mut ended, Some(&timeout)).ok()?;
+        self.child.try_wait().ok().flatten()
+    }
+
+    /// Ends the process at once (SIGKILL) and reaps it.
+    pub fn kill(&mut self) {
+        self.child.kill().expect("an own child can be killed");
+        self.child.wait().expect("an own child can be reaped");
+    }
+}
+
+impl Drop for ChildProcess {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+impl Log {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Written> {
+        self.written.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn follow(&self, stderr: ChildStderr) {
+        for line in BufReader::new(stderr).split(b'\n').map_while(Result::ok) {
+            self.lock()
+                .lines
+                .push(String::from_utf8_lossy(&line).into_owned());
+            self.changed.notify_all();
+        }
+        self.lock().closed = true;
+        self.changed.notify_all();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LONG: Duration = Duration::from_secs(20);
+
+    fn sh(script: &str) -> ChildProcess {
+        ChildProcess::spawn(Command::new("sh").args(["-c", script])).expect("sh starts")
+    }
+
+    #[test]
+    fn a_line_is_waited_for_and_kept() {
+        let child = sh("echo one >&2; echo two >&2; sleep 60");
+        assert_eq!(
+            child.wait_for_line(LONG, |line| line == "two").as_deref(),
+            Some("two")
+        );
+        assert_eq!(child.stderr(), "one\ntwo");
+    }
+
+    #[test]
+    fn a_process_that_ends_without_the_line_is_noticed_at_once() {
+        let mut child = sh("echo no >&2; exit 3");
+        assert_eq!(child.wait_for_line(LONG, |line| line == "yes"), None);
+        assert_eq!(child.wait(LONG).and_then(|status| status.code()), Some(3));
+    }
+
+    #[test]
+    fn a_signal_ends_the_process_and_a_running_one_times_out() {
+        let mut child = sh("exec sleep 60");
+        assert_eq!(child.wait(Duration::from_millis(1)), None);
+        child.signal(Signal::TERM);
+        assert!(child.wait(LONG).is_some());
+    }
+}
