@@ -40,12 +40,7 @@ impl Apache {
         std::fs::write(&zoo_cfg, text).expect("the scratch directory is writable");
         let process = ChildProcess::spawn(
             Command::new("java")
-                .args([
-                    "-Xmx512m",
-                    "-XX:+UseSerialGC",
-                    "-XX:TieredStopAtLevel=1",
-                    "-cp",
-                ])
+                .args(["-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp"])
                 .arg(jars().join("*"))
                 .args(config.jvm_flags())
                 .arg("org.apache.zookeeper.server.quorum.QuorumPeerMain")
@@ -82,10 +77,7 @@ impl Apache {
             );
             // The probe itself has to be paced: the JVM tells nobody when it is ready.
             if let Some(status) = self.process.wait(PROBE_INTERVAL) {
-                panic!(
-                    "Apache ZooKeeper ended with {status}: {}",
-                    self.process.stderr()
-                );
+                panic!("Apache ZooKeeper ended with {status}: {}", self.process.stderr());
             }
         }
     }
@@ -104,11 +96,7 @@ fn jars() -> PathBuf {
 /// Where `tests/install` puts what it downloads.
 #[must_use]
 pub fn test_cache() -> PathBuf {
-    let var = |name| {
-        std::env::var_os(name)
-            .filter(|value| !value.is_empty())
-            .map(PathBuf::from)
-    };
+    let var = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     var("MENAGERIE_TEST_CACHE").unwrap_or_else(|| {
         var("XDG_CACHE_HOME")
             .or_else(|| var("HOME").map(|home| home.join(".cache")))

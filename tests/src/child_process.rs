@@ -104,9 +104,7 @@ impl ChildProcess {
         }
         let pidfd = pidfd_open(Pid::from_child(&self.child), PidfdFlags::empty())
             .expect("an unreaped child has a pidfd");
-        let timeout = timeout
-            .try_into()
-            .expect("a test waits less than centuries");
+        let timeout = timeout.try_into().expect("a test waits less than centuries");
         let mut ended = [PollFd::new(&pidfd, PollFlags::IN)];
         // An interruption by a signal shows as "still running": no test sends itself signals.
         poll(&mut ended, Some(&timeout)).ok()?;
@@ -133,9 +131,7 @@ impl Log {
 
     fn follow(&self, stderr: ChildStderr) {
         for line in BufReader::new(stderr).split(b'\n').map_while(Result::ok) {
-            self.lock()
-                .lines
-                .push(String::from_utf8_lossy(&line).into_owned());
+            self.lock().lines.push(String::from_utf8_lossy(&line).into_owned());
             self.changed.notify_all();
         }
         self.lock().closed = true;
@@ -156,10 +152,7 @@ mod tests {
     #[test]
     fn a_line_is_waited_for_and_kept() {
         let child = sh("echo one >&2; echo two >&2; sleep 60");
-        assert_eq!(
-            child.wait_for_line(LONG, |line| line == "two").as_deref(),
-            Some("two")
-        );
+        assert_eq!(child.wait_for_line(LONG, |line| line == "two").as_deref(), Some("two"));
         assert_eq!(child.stderr(), "one\ntwo");
     }
 

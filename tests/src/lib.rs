@@ -6,6 +6,7 @@
 
 pub mod apache;
 pub mod child_process;
+pub mod golden;
 pub mod scratch;
 pub mod server;
 mod server_config;

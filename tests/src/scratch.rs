@@ -17,9 +17,7 @@ impl Scratch {
     pub fn new(name: &str) -> Self {
         let prefix = format!("menagerie-test-{name}-");
         let dir = tempfile::Builder::new().prefix(&prefix).tempdir();
-        Self {
-            dir: dir.expect("the system's temporary directory is writable"),
-        }
+        Self { dir: dir.expect("the system's temporary directory is writable") }
     }
 
     #[must_use]

@@ -45,12 +45,7 @@ impl Menagerie {
     pub fn start_in(scratch: Scratch, config: &ServerConfig) -> Self {
         let address = free_address();
         let process = spawn_ready(&scratch, address, config);
-        Self {
-            address,
-            config: config.clone(),
-            process,
-            scratch,
-        }
+        Self { address, config: config.clone(), process, scratch }
     }
 
     #[must_use]
@@ -105,20 +100,13 @@ fn spawn_ready(scratch: &Scratch, address: SocketAddr, config: &ServerConfig) ->
     let text = config.zoo_cfg(address, &scratch.path().join("data"));
     std::fs::write(&zoo_cfg, text).expect("the scratch directory is writable");
     let mut command = Command::new(binary());
-    command
-        .arg("server")
-        .arg(&zoo_cfg)
-        .current_dir(scratch.path())
-        .stdout(Stdio::null());
+    command.arg("server").arg(&zoo_cfg).current_dir(scratch.path()).stdout(Stdio::null());
     command.env("SERVER_JVMFLAGS", config.jvm_flags().join(" "));
     let mut process = ChildProcess::spawn(&mut command).expect("the binary can be executed");
     let ready = process.wait_for_line(START_TIME_MAX, |line| line.starts_with(READY_LINE_START));
     if ready.is_none() {
         let status = process.wait(Duration::from_secs(1));
-        panic!(
-            "no ready line from menagerie (exit {status:?}); stderr:\n{}",
-            process.stderr()
-        );
+        panic!("no ready line from menagerie (exit {status:?}); stderr:\n{}", process.stderr());
     }
     process
 }
@@ -141,9 +129,6 @@ pub fn binary() -> PathBuf {
 /// `target/<profile>/menagerie`, from `target/<profile>/deps/<this test>`.
 fn beside_this_test() -> PathBuf {
     let test = std::env::current_exe().expect("the kernel knows the path of this test");
-    let profile_dir = test
-        .parent()
-        .and_then(Path::parent)
-        .expect("a test lies in deps/");
+    let profile_dir = test.parent().and_then(Path::parent).expect("a test lies in deps/");
     profile_dir.join("menagerie")
 }

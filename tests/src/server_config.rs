@@ -41,10 +41,7 @@ impl ServerConfig {
     /// The system properties as words of a Java command line.
     #[must_use]
     pub fn jvm_flags(&self) -> Vec<String> {
-        self.properties
-            .iter()
-            .map(|(name, value)| format!("-D{name}={value}"))
-            .collect()
+        self.properties.iter().map(|(name, value)| format!("-D{name}={value}")).collect()
     }
 
     /// The text of a `zoo.cfg` that serves `address` with its data in `data_dir`.
@@ -86,9 +83,7 @@ mod tests {
 
     #[test]
     fn zoo_cfg_and_flags_say_what_was_asked() {
-        let config = ServerConfig::new()
-            .key("tickTime", 2000)
-            .property("znode.x", true);
+        let config = ServerConfig::new().key("tickTime", 2000).property("znode.x", true);
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 2181));
         assert_eq!(
             config.zoo_cfg(address, Path::new("/d")),

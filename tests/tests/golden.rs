@@ -1,0 +1,127 @@
+//! Conversations captured from Apache ZooKeeper 3.9.4, replayed against the binary.
+//!
+//! With `MENAGERIE_GOLDEN_SERVER=apache` they are replayed against Apache ZooKeeper itself, without
+//! the list of deviations: this checks the replayer, not Menagerie.
+
+use menagerie_tests::ServerConfig;
+use menagerie_tests::apache::Apache;
+use menagerie_tests::golden::{Deviations, Report, Transcript, replay};
+use menagerie_tests::server::Menagerie;
+use std::fmt::Write as _;
+
+/// Every file that a standalone server can play.
+const FILES: [&str; 10] = [
+    "client-4lw",
+    "client-4lw-default",
+    "client-acl",
+    "client-basic",
+    "client-enforceauth",
+    "client-expirynodes",
+    "client-multi",
+    "client-noextended",
+    "client-session",
+    "client-watch",
+];
+
+/// The digest of `super:secret`.
+const SUPER_DIGEST: &str = "super:lK75jTNcA+U9vtVEw5vB51mj/w4=";
+
+/// The configuration that most files were captured with.
+fn standalone() -> ServerConfig {
+    ServerConfig::new()
+        .key("tickTime", 2000)
+        .key("maxClientCnxns", 0)
+        .key("extendedTypesEnabled", true)
+        .key("enforceQuota", true)
+        .key("DigestAuthenticationProvider.superDigest", SUPER_DIGEST)
+        .property("znode.container.checkIntervalMs", 3_600_000)
+}
+
+fn check(file: &str, config: &ServerConfig) {
+    let transcript = Transcript::load(file);
+    let report = if against_apache() {
+        let apache = Apache::start(config);
+        replay(apache.address(), &transcript, &Deviations::none())
+    } else {
+        let menagerie = Menagerie::start(config);
+        replay(menagerie.address(), &transcript, &Deviations::load())
+    };
+    assert!(report.failures.is_empty(), "{}", listing(&report));
+}
+
+fn against_apache() -> bool {
+    std::env::var("MENAGERIE_GOLDEN_SERVER").is_ok_and(|server| server == "apache")
+}
+
+fn listing(report: &Report) -> String {
+    let mut text = format!("{} differences in {} steps", report.failures.len(), report.steps);
+    for failure in &report.failures {
+        write!(text, "\n{failure}").expect("a String accepts every write");
+    }
+    text
+}
+
+#[test]
+fn basic_operations_are_answered_as_captured() {
+    check("client-basic", &standalone());
+}
+
+#[test]
+fn sessions_are_answered_as_captured() {
+    check("client-session", &standalone());
+}
+
+#[test]
+fn multi_is_answered_as_captured() {
+    check("client-multi", &standalone());
+}
+
+#[test]
+fn watches_fire_as_captured() {
+    check("client-watch", &standalone());
+}
+
+#[test]
+fn acls_and_quotas_are_answered_as_captured() {
+    check("client-acl", &standalone());
+}
+
+#[test]
+fn four_letter_words_are_answered_as_captured() {
+    check("client-4lw", &standalone().key("4lw.commands.whitelist", "*"));
+}
+
+#[test]
+fn four_letter_words_outside_the_default_whitelist_are_refused_as_captured() {
+    check("client-4lw-default", &standalone());
+}
+
+#[test]
+fn ttl_nodes_without_extended_types_are_refused_as_captured() {
+    check("client-noextended", &ServerConfig::new().key("maxClientCnxns", 0));
+}
+
+#[test]
+fn containers_and_ttl_nodes_expire_as_captured() {
+    let config = standalone().property("znode.container.checkIntervalMs", 1000);
+    check("client-expirynodes", &config);
+}
+
+#[test]
+fn unauthenticated_requests_are_refused_as_captured() {
+    let config = standalone();
+    let config = config.key("enforce.auth.enabled", true).key("enforce.auth.schemes", "digest");
+    check("client-enforceauth", &config);
+}
+
+#[test]
+fn every_deviation_names_a_step_and_differs_from_it() {
+    let deviations = Deviations::load();
+    for file in deviations.files() {
+        assert!(FILES.contains(&file), "{file} is not replayed");
+    }
+    for file in FILES {
+        let pointless = deviations.pointless(&Transcript::load(file));
+        assert!(pointless.is_empty(), "{file}: {pointless:?}");
+    }
+}
