@@ -1,9 +1,11 @@
 //! The steps that Menagerie answers otherwise than Apache ZooKeeper, on purpose.
 //!
 //! Each entry of `tests/golden/deviations.json` names one step of one file, says why, and holds
-//! our answer in the form of a transcript: it is asserted like any other step, not skipped.
+//! what is played instead, in the form of a transcript: our answer is asserted like any other. It
+//! may take several steps, where the conversation has to be brought back to what the captured steps
+//! behind it rely on: a connection that we close and Apache keeps is resumed.
 
-use super::transcript::{Response, Step, Transcript, directory};
+use super::transcript::{Step, Transcript, directory};
 use serde::Deserialize;
 
 #[derive(Debug, Default)]
@@ -16,8 +18,7 @@ struct Deviation {
     scenario: String,
     step: u32,
     reason: String,
-    responses: Vec<Response>,
-    closed: Vec<String>,
+    instead: Vec<Step>,
 }
 
 impl Deviations {
@@ -38,14 +39,16 @@ impl Deviations {
         Self(parsed.unwrap_or_else(|error| panic!("{}: {error}", path.display())))
     }
 
-    /// The step with our answer in place of the captured one, where they differ.
-    pub(super) fn apply(&self, file: &str, step: &Step) -> Step {
-        let mut step = step.clone();
-        if let Some(deviation) = self.0.iter().find(|deviation| deviation.names(file, &step)) {
-            step.responses.clone_from(&deviation.responses);
-            step.closed.clone_from(&deviation.closed);
-        }
-        step
+    /// What to play for a captured step: itself, or what we have instead.
+    pub(super) fn apply(&self, file: &str, step: &Step) -> Vec<Step> {
+        let Some(deviation) = self.0.iter().find(|deviation| deviation.names(file, step)) else {
+            return vec![step.clone()];
+        };
+        let own = deviation.instead.iter().map(|own| {
+            let note = format!("{}; deviation: {}", step.note, own.note);
+            Step { scenario: step.scenario.clone(), step: step.step, note, ..own.clone() }
+        });
+        own.collect()
     }
 
     /// Entries for `transcript` that name no step of it, give no reason, or say what it says.
@@ -74,9 +77,13 @@ impl Deviation {
     }
 
     fn repeats(&self, step: &Step) -> bool {
-        let frames = |responses: &[Response]| -> Vec<_> {
-            responses.iter().map(|frame| (frame.conn.clone(), frame.bytes.clone())).collect()
+        let [own] = self.instead.as_slice() else {
+            return self.instead.is_empty();
         };
-        frames(&self.responses) == frames(&step.responses) && self.closed == step.closed
+        let same_frames = own.responses.len() == step.responses.len()
+            && own.responses.iter().zip(&step.responses).all(|(own, captured)| {
+                (&own.conn, &own.bytes) == (&captured.conn, &captured.bytes)
+            });
+        same_frames && own.closed == step.closed
     }
 }

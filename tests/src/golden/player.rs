@@ -60,7 +60,9 @@ pub fn replay(address: SocketAddr, transcript: &Transcript, deviations: &Deviati
     };
     for scenario in transcript.steps.chunk_by(|one, next| one.scenario == next.scenario) {
         for step in scenario {
-            player.play(&deviations.apply(&transcript.name, step));
+            for step in deviations.apply(&transcript.name, step) {
+                player.play(&step);
+            }
         }
         let last = scenario.last().expect("a scenario has steps");
         for (name, connection) in std::mem::take(&mut player.connections) {

@@ -12,22 +12,29 @@ pub struct Transcript {
     pub(super) steps: Vec<Step>,
 }
 
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, PartialEq)]
 pub(super) struct Step {
+    #[serde(default)]
     pub(super) scenario: String,
+    #[serde(default)]
     pub(super) step: u32,
     pub(super) conn: String,
+    #[serde(default)]
     pub(super) open: bool,
+    #[serde(default)]
     pub(super) note: String,
     pub(super) request: Option<Bytes>,
+    #[serde(default)]
     pub(super) request_vary: Vec<Vary>,
+    #[serde(default)]
     pub(super) responses: Vec<Response>,
+    #[serde(default)]
     pub(super) closed: Vec<String>,
 }
 
 /// What the server sends in a step: one frame with its length prefix, or the text that answers a
 /// four-letter word.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, PartialEq)]
 pub(super) struct Response {
     pub(super) conn: String,
     #[serde(rename = "hex")]
@@ -40,7 +47,7 @@ pub(super) struct Response {
 }
 
 /// A half-open byte range that differs from run to run, and the rule for it.
-#[derive(Clone, Copy, Debug, Deserialize)]
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq)]
 pub(super) struct Vary(usize, usize, pub(super) Kind);
 
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
