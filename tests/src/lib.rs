@@ -5,6 +5,7 @@
 //! scratch directory of their own, and die with the test that started them ([`child_process`]).
 
 pub mod apache;
+pub mod checkout;
 pub mod child_process;
 pub mod golden;
 pub mod scratch;
