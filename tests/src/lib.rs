@@ -8,6 +8,7 @@ pub mod apache;
 pub mod checkout;
 pub mod child_process;
 pub mod golden;
+pub mod raw_client;
 pub mod scratch;
 pub mod server;
 mod server_config;

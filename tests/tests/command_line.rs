@@ -1,0 +1,168 @@
+//! `menagerie server` as an operator meets it: ready line, signals, exit codes, refusals.
+
+use menagerie_tests::ServerConfig;
+use menagerie_tests::raw_client::{RawClient, four_letter};
+use menagerie_tests::scratch::Scratch;
+use menagerie_tests::server::{Menagerie, binary};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+const NO_NODE: i32 = -101;
+
+/// Runs the binary to its end; for starts that are refused.
+fn refused(zoo_cfg: &Path) -> Output {
+    let mut command = Command::new(binary());
+    command.arg("server").arg(zoo_cfg).stdin(Stdio::null());
+    command.output().expect("the binary can be executed")
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+#[test]
+fn the_ready_line_names_the_address_and_the_data_directory() {
+    let server = Menagerie::start(&ServerConfig::new());
+    let expected = format!(
+        "menagerie: serving clients on {}, data in {}",
+        server.address(),
+        server.data_dir().display()
+    );
+    let lines = server.stderr();
+    assert!(lines.lines().any(|line| line == expected), "no `{expected}` in:\n{lines}");
+}
+
+#[test]
+fn sigterm_stops_cleanly_and_keeps_everything() {
+    let mut server = Menagerie::start(&ServerConfig::new());
+    let mut client = RawClient::connect(server.address(), 30_000).unwrap();
+    assert_eq!(client.create("/kept", b"one", 0).unwrap().header.err, 0);
+    assert_eq!(server.stop().code(), Some(0), "{}", server.stderr());
+    client.read_end().expect("a stopping server closes its connections");
+
+    server.restart();
+    let mut client = RawClient::resume(server.address(), client.session()).unwrap();
+    assert_eq!(client.get_data("/kept").unwrap().unwrap().0, b"one");
+}
+
+#[test]
+fn sigkill_loses_nothing_that_was_acknowledged() {
+    let mut server = Menagerie::start(&ServerConfig::new());
+    let mut client = RawClient::connect(server.address(), 30_000).unwrap();
+    let session = client.session().clone();
+    for value in 0..20_u8 {
+        assert_eq!(client.create(&format!("/n{value}"), &[value], 0).unwrap().header.err, 0);
+        server.kill();
+        server.restart();
+        client = RawClient::resume(server.address(), &session).unwrap();
+        assert_eq!(client.session().session_id, session.session_id);
+        for earlier in 0..=value {
+            let (data, _) = client.get_data(&format!("/n{earlier}")).unwrap().unwrap();
+            assert_eq!(data, [earlier]);
+        }
+    }
+}
+
+#[test]
+fn an_ephemeral_outlives_a_restart_but_not_its_session() {
+    let mut server = Menagerie::start(&ServerConfig::new());
+    let mut owner = RawClient::connect(server.address(), 30_000).unwrap();
+    assert_eq!(owner.create("/alive", b"", 1).unwrap().header.err, 0);
+    let session = owner.session().clone();
+    server.kill();
+    server.restart();
+    let mut witness = RawClient::connect(server.address(), 30_000).unwrap();
+    let (_, stat) = witness.get_data("/alive").unwrap().unwrap();
+    assert_eq!(stat.ephemeral_owner, session.session_id);
+    RawClient::resume(server.address(), &session).unwrap().close().unwrap();
+    assert_eq!(witness.get_data("/alive").unwrap().unwrap_err(), NO_NODE);
+}
+
+#[test]
+fn a_bad_value_stops_the_start_and_is_named_with_file_line_and_key() {
+    let scratch = Scratch::new("bad-value");
+    let zoo_cfg = scratch.path().join("zoo.cfg");
+    std::fs::write(&zoo_cfg, "dataDir=data\nclientPort=2181\ntickTime=soon\n").unwrap();
+    let output = refused(&zoo_cfg);
+    assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
+    for part in [zoo_cfg.to_str().unwrap(), ":3", "tickTime", "soon"] {
+        assert!(stderr(&output).contains(part), "no `{part}` in: {}", stderr(&output));
+    }
+}
+
+#[test]
+fn a_missing_file_and_a_wrong_option_are_usage_errors() {
+    let output = refused(Path::new("/nonexistent/zoo.cfg"));
+    assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
+    assert!(stderr(&output).contains("/nonexistent/zoo.cfg"), "{}", stderr(&output));
+
+    let output = Command::new(binary()).arg("--no-such-option").output().unwrap();
+    assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
+}
+
+#[test]
+fn unknown_keys_are_named_in_one_warning() {
+    let config = ServerConfig::new().key("noSuchKey", 1).key("norThisOne", 2);
+    let server = Menagerie::start(&config);
+    let log = server.stderr();
+    let naming = log.lines().filter(|line| line.contains("noSuchKey"));
+    assert_eq!(naming.filter(|line| line.contains("norThisOne")).count(), 1, "{log}");
+}
+
+#[test]
+fn a_second_server_on_the_same_data_is_refused_with_the_pid_of_the_first() {
+    let server = Menagerie::start(&ServerConfig::new());
+    let scratch = Scratch::new("second");
+    let zoo_cfg = scratch.path().join("zoo.cfg");
+    let text = format!(
+        "dataDir={}\nclientPort=0\nclientPortAddress=127.0.0.1\n",
+        server.data_dir().display()
+    );
+    std::fs::write(&zoo_cfg, text).unwrap();
+    let output = refused(&zoo_cfg);
+    assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
+    let pid = server.pid().to_string();
+    assert!(stderr(&output).contains(&pid), "no pid {pid} in: {}", stderr(&output));
+}
+
+#[test]
+fn files_lie_where_they_are_said_to_and_version_2_is_not_touched() {
+    let scratch = Scratch::new("layout");
+    let apache_dir = scratch.path().join("data/version-2");
+    std::fs::create_dir_all(&apache_dir).unwrap();
+    let server = Menagerie::start_in(scratch, &ServerConfig::new());
+    let mut client = RawClient::connect(server.address(), 30_000).unwrap();
+    assert_eq!(client.create("/a", b"", 0).unwrap().header.err, 0);
+
+    let ours = server.data_dir().join("menagerie");
+    let secret = std::fs::metadata(ours.join("session.secret")).unwrap();
+    assert_eq!(secret.permissions().mode() & 0o777, 0o600);
+    assert!(ours.join("lock").exists());
+    let names: Vec<String> = std::fs::read_dir(&ours)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    assert!(names.iter().any(|name| name.starts_with("log.")), "{names:?}");
+    assert!(names.iter().any(|name| name.starts_with("manifest")), "{names:?}");
+    assert_eq!(std::fs::read_dir(apache_dir).unwrap().count(), 0);
+}
+
+#[test]
+fn properties_of_the_environment_are_keys() {
+    let server = Menagerie::start(
+        &ServerConfig::new().property("zookeeper.4lw.commands.whitelist", "ruok,conf"),
+    );
+    assert_eq!(four_letter(server.address(), "ruok").unwrap(), "imok");
+    let refusal = four_letter(server.address(), "stat").unwrap();
+    assert!(refusal.contains("not in the whitelist"), "{refusal}");
+}
+
+#[test]
+fn one_shard_is_enough() {
+    let config = ServerConfig::new().key("menagerie.shards", 1);
+    let server = Menagerie::start(&config);
+    let mut client = RawClient::connect(server.address(), 30_000).unwrap();
+    assert_eq!(client.create("/a", b"x", 0).unwrap().header.err, 0);
+    assert_eq!(client.get_data("/a").unwrap().unwrap().0, b"x");
+}
