@@ -1,1 +1,6 @@
-//! (engine)
+//! What the data is, and how it survives: the znode tree, its transactions, log and snapshots.
+//!
+//! No sockets and no roles: who leads, who asks and who waits is decided elsewhere. A caller hands
+//! in requests or transactions in zxid order and reads immutable roots of the tree.
+
+pub mod tree;
