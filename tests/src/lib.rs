@@ -7,7 +7,9 @@
 pub mod apache;
 pub mod checkout;
 pub mod child_process;
+pub mod differential;
 pub mod golden;
+pub mod random;
 pub mod raw_client;
 pub mod scratch;
 pub mod server;
