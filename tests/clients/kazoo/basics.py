@@ -121,7 +121,7 @@ def values_up_to_the_frame_limit_survive(s):
 
 @test
 def names_in_any_script_survive(s):
-    for name in ("grüße", "日本語", "пример", "with space", "dots.and..dots", "a%2Fb", "Ωmega"):
+    for name in ("grüße", "日本語", "пример", "a b", "dots.and..dots", "a%2Fb", "Ω"):
         s.zk.create(s.path(name), name.encode())
         equal(s.zk.get(s.path(name))[0], name.encode())
         assert name in s.zk.get_children(s.root), f"{name} is not listed"

@@ -1,7 +1,7 @@
 """Registers, runs and reports tests that are plain functions.
 
-A test takes one `Stage`: a root path of its own and clients that are closed after it. Tests run a few
-at a time, since most of them wait; those that restart the server run alone, at the end.
+A test takes one `Stage`: a root path of its own and clients that are closed after it. Tests run a
+few at a time, since most of them wait; those that restart the server run alone, at the end.
 """
 
 import logging
