@@ -82,6 +82,12 @@ impl RawClient {
         &self.session
     }
 
+    /// The connection itself, for a test that misbehaves on it.
+    #[must_use]
+    pub fn into_stream(self) -> TcpStream {
+        self.stream
+    }
+
     /// Sends one request and waits for its reply; watch events in between are dropped.
     ///
     /// # Errors

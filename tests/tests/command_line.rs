@@ -1,13 +1,18 @@
 //! `menagerie server` as an operator meets it: ready line, signals, exit codes, refusals.
 
 use menagerie_tests::ServerConfig;
+use menagerie_tests::child_process::ChildProcess;
 use menagerie_tests::raw_client::{RawClient, four_letter};
 use menagerie_tests::scratch::Scratch;
 use menagerie_tests::server::{Menagerie, binary};
+use rustix::process::Signal;
+use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
+use std::time::Duration;
 
+const START_TIME_MAX: Duration = Duration::from_secs(60);
 const NO_NODE: i32 = -101;
 
 /// Runs the binary to its end; for starts that are refused.
@@ -99,6 +104,41 @@ fn a_missing_file_and_a_wrong_option_are_usage_errors() {
 
     let output = Command::new(binary()).arg("--no-such-option").output().unwrap();
     assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
+}
+
+#[test]
+fn a_port_that_is_taken_stops_the_start_and_is_named() {
+    let scratch = Scratch::new("port-taken");
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port();
+    let zoo_cfg = scratch.path().join("zoo.cfg");
+    let data_dir = scratch.path().join("data");
+    let text =
+        format!("dataDir={}\nclientPort={port}\nclientPortAddress=127.0.0.1\n", data_dir.display());
+    std::fs::write(&zoo_cfg, text).unwrap();
+    let output = refused(&zoo_cfg);
+    assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
+    let address = format!("127.0.0.1:{port}");
+    assert!(stderr(&output).contains(&address), "no {address} in: {}", stderr(&output));
+}
+
+/// Whether the default port is free here or not: either the ready line or the refusal names it.
+#[test]
+fn without_a_file_the_server_takes_the_well_known_address() {
+    let scratch = Scratch::new("defaults");
+    let mut command = Command::new(binary());
+    command.arg("server").current_dir(scratch.path()).stdout(Stdio::null());
+    let mut process = ChildProcess::spawn(&mut command).unwrap();
+    let line = process.wait_for_line(START_TIME_MAX, |line| line.contains("127.0.0.1:2181"));
+    let line = line.unwrap_or_else(|| panic!("{}", process.stderr()));
+    let ready = line.starts_with("menagerie: serving clients on 127.0.0.1:2181, data in ");
+    if ready {
+        assert!(line.ends_with("menagerie-data"), "{line}");
+        assert!(scratch.path().join("menagerie-data").is_dir());
+        process.signal(Signal::INT);
+    }
+    let status = process.wait(START_TIME_MAX).expect("the process ends");
+    assert_eq!(status.code(), Some(i32::from(!ready)), "{}", process.stderr());
 }
 
 #[test]
