@@ -1,1 +1,8 @@
-//! (server)
+//! The server: everything that waits, around the pure parts that decide.
+//!
+//! A library with a thin `main.rs`, so that the simulation and the benches can link its pure
+//! halves.
+#![deny(unsafe_code)]
+
+pub mod cli;
+pub mod config;
