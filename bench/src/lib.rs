@@ -1,1 +1,31 @@
-//! (bench)
+//! The load generator: scenarios that drive real servers and report what clients would feel.
+//!
+//! One thread, one epoll, many connections. [`fleet`] turns sockets into replies and asks a
+//! [`fleet::Driver`] what to send next; a scenario is a driver with its command-line arguments and
+//! a [`report::Report`] at the end, so that a new scenario brings only what is its own. What is
+//! read is checked ([`checks`]): a fast server that answers wrongly is not fast.
+//!
+//! The crate drives processes over the wire and never links the server.
+#![forbid(unsafe_code)]
+
+pub mod checks;
+pub mod clock;
+pub mod connection;
+pub mod conversation;
+pub mod cpu;
+pub mod error;
+pub mod fleet;
+pub mod framed;
+pub mod latency;
+pub mod open_loop;
+pub mod poller;
+pub mod random;
+pub mod report;
+pub mod scenario;
+pub mod sequence;
+pub mod target;
+pub mod test_tree;
+pub mod violations;
+
+pub use error::BenchError;
+pub use scenario::Scenario;

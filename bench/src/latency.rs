@@ -1,0 +1,172 @@
+//! Latencies per kind of operation, as HDR histograms of nanoseconds.
+//!
+//! Only requests that were due inside the measured window are recorded, from the time they were
+//! due to the time their reply was read. In an open loop that time is the schedule's, so a server
+//! that stalls is charged for every request it kept from being sent (coordinated omission).
+
+use std::time::Duration;
+
+use hdrhistogram::Histogram;
+
+use crate::clock::Nanos;
+use crate::report::{LatencyReport, OperationReport};
+
+/// What a latency belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Operation {
+    Read,
+    Write,
+    /// From a change to the moment a watcher heard of it.
+    Event,
+}
+
+impl Operation {
+    pub const ALL: [Self; 3] = [Self::Read, Self::Write, Self::Event];
+
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::Write => "write",
+            Self::Event => "event",
+        }
+    }
+}
+
+/// Latencies outside are recorded as these, in nanoseconds.
+const LATENCY_NS_MIN: u64 = 100;
+const LATENCY_NS_MAX: u64 = 120_000_000_000;
+const SIGNIFICANT_DIGITS: u8 = 3;
+
+struct Series {
+    latency_ns: Histogram<u64>,
+    errors: u64,
+    /// Answered between the window's ends, whenever they were due.
+    answered: u64,
+}
+
+/// Records what falls into the window; before [`Recorder::open`] nothing does.
+pub struct Recorder {
+    series: [Series; 3],
+    start: Nanos,
+    end: Nanos,
+}
+
+impl Default for Recorder {
+    fn default() -> Self {
+        let series = || Series {
+            latency_ns: Histogram::new_with_bounds(
+                LATENCY_NS_MIN,
+                LATENCY_NS_MAX,
+                SIGNIFICANT_DIGITS,
+            )
+            .expect("the bounds are constants that a histogram accepts"),
+            errors: 0,
+            answered: 0,
+        };
+        Self { series: [series(), series(), series()], start: Nanos(u64::MAX), end: Nanos(0) }
+    }
+}
+
+impl Recorder {
+    /// Sets the measured window.
+    pub fn open(&mut self, start: Nanos, end: Nanos) {
+        (self.start, self.end) = (start, end);
+    }
+
+    /// Ends the window where the work ended, when that is not known before.
+    pub fn close(&mut self, end: Nanos) {
+        self.end = end;
+    }
+
+    pub fn record(&mut self, operation: Operation, due: Nanos, received: Nanos, failed: bool) {
+        let series = &mut self.series[operation as usize];
+        if received >= self.start && received < self.end && !failed {
+            series.answered += 1;
+        }
+        if due < self.start || due >= self.end {
+            return;
+        }
+        if failed {
+            series.errors += 1;
+        } else {
+            let latency_ns = received.since(due).as_nanos();
+            series.latency_ns.saturating_record(u64::try_from(latency_ns).unwrap_or(u64::MAX));
+        }
+    }
+
+    pub fn window(&self) -> Duration {
+        self.end.since(self.start)
+    }
+
+    /// Operations answered inside the window.
+    pub fn answered(&self) -> u64 {
+        self.series.iter().map(|series| series.answered).sum()
+    }
+
+    /// One entry per kind that occurred.
+    pub fn operations(&self) -> Vec<(Operation, OperationReport)> {
+        let seen = |operation: &Operation| {
+            let series = &self.series[*operation as usize];
+            series.errors > 0 || !series.latency_ns.is_empty()
+        };
+        let seconds = self.window().as_secs_f64();
+        let report = |operation: Operation| {
+            let series = &self.series[operation as usize];
+            let report = OperationReport {
+                count: series.latency_ns.len(),
+                errors: series.errors,
+                per_second: (series.answered as f64 / seconds).round(),
+                latency_us: latency_report(&series.latency_ns),
+            };
+            (operation, report)
+        };
+        Operation::ALL.into_iter().filter(seen).map(report).collect()
+    }
+}
+
+fn latency_report(latency_ns: &Histogram<u64>) -> LatencyReport {
+    let us = |ns: u64| (ns as f64 / 100.0).round() / 10.0;
+    let quantile = |q| us(latency_ns.value_at_quantile(q));
+    LatencyReport {
+        p50: quantile(0.5),
+        p90: quantile(0.9),
+        p99: quantile(0.99),
+        p99_9: quantile(0.999),
+        max: us(latency_ns.max()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn recorder() -> Recorder {
+        let mut recorder = Recorder::default();
+        recorder.open(Nanos(1_000_000_000), Nanos(2_000_000_000));
+        recorder
+    }
+
+    #[test]
+    fn only_what_was_due_in_the_window_has_a_latency() {
+        let mut recorder = recorder();
+        let ms = |ms: u64| Nanos(ms * 1_000_000);
+        recorder.record(Operation::Read, ms(999), ms(1_001), false);
+        recorder.record(Operation::Read, ms(1_500), ms(1_502), false);
+        recorder.record(Operation::Read, ms(1_999), ms(2_009), false);
+        recorder.record(Operation::Read, ms(2_000), ms(2_001), false);
+        let operations = recorder.operations();
+        let [(Operation::Read, read)] = &operations[..] else { panic!("{operations:?}") };
+        assert_eq!(read.count, 2);
+        assert_eq!(read.per_second, 2.0, "two replies came inside the window");
+        assert!((read.latency_us.max - 10_000.0).abs() < 10.0, "{read:?}");
+    }
+
+    #[test]
+    fn a_failed_request_is_an_error_and_has_no_latency() {
+        let mut recorder = recorder();
+        recorder.record(Operation::Write, Nanos(1_100_000_000), Nanos(1_200_000_000), true);
+        let operations = recorder.operations();
+        let [(Operation::Write, write)] = &operations[..] else { panic!("{operations:?}") };
+        assert_eq!((write.count, write.errors, write.per_second), (0, 1, 0.0));
+    }
+}

@@ -1,0 +1,78 @@
+//! `menagerie-bench`: one subcommand per scenario.
+//!
+//! Text goes to standard output, JSON where `--json` says. Exit codes: 0 the run is reported, 1 it
+//! could not be finished, 2 usage, 3 the server broke a promise that the scenario checks.
+#![forbid(unsafe_code)]
+
+use std::io::{self, Write as _};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use menagerie_bench::report::Report;
+use menagerie_bench::{BenchError, Scenario, scenario};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+const EXIT_FAILURE: u8 = 1;
+const EXIT_VIOLATION: u8 = 3;
+
+/// Load and latency of servers that speak ZooKeeper's client protocol
+#[derive(Parser)]
+#[command(version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+    /// Write the report as JSON to FILE; `-` writes it to standard output instead of the text
+    #[arg(long, global = true, value_name = "FILE|-")]
+    json: Option<PathBuf>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Reads and writes of random keys, in a closed or an open loop
+    Mixed(scenario::Mixed),
+    /// A server that answers every request with bytes of the right size and keeps nothing
+    Echo(scenario::Echo),
+}
+
+impl Command {
+    fn scenario(&self) -> &dyn Scenario {
+        match self {
+            Self::Mixed(mixed) => mixed,
+            Self::Echo(echo) => echo,
+        }
+    }
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let report = cli.command.scenario().run();
+    let written = report.and_then(|report| write(&report, cli.json).map(|()| report));
+    match written {
+        Ok(report) if report.check.violations > 0 => ExitCode::from(EXIT_VIOLATION),
+        Ok(_) => ExitCode::SUCCESS,
+        Err(error) => {
+            // Nothing is left to do when even standard error is closed.
+            let _ = writeln!(io::stderr(), "menagerie-bench: {error}");
+            ExitCode::from(EXIT_FAILURE)
+        }
+    }
+}
+
+fn write(report: &Report, json: Option<PathBuf>) -> Result<(), BenchError> {
+    let mut text = report.to_string();
+    if let Some(path) = json {
+        let object = serde_json::to_string(report).expect("keys are strings, numbers are finite");
+        if path.as_os_str() == "-" {
+            text = object + "\n";
+        } else {
+            std::fs::write(&path, object + "\n")
+                .map_err(|source| BenchError::File { path, source })?;
+        }
+    }
+    io::stdout()
+        .write_all(text.as_bytes())
+        .map_err(|source| BenchError::File { path: "standard output".into(), source })
+}

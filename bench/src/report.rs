@@ -1,0 +1,148 @@
+//! The result of a run, as text for people and as JSON for scripts.
+//!
+//! The JSON of every scenario has one shape, so that what reads one reads all:
+//! `{scenario, conditions, operations: {read|write|event: {count, errors, per_second,
+//! latency_us: {p50, p90, p99, p99_9, max}}}, check: {violations}, client_cpu_s}`, with
+//! `server_cpu_s` and `ops_per_server_cpu_s` where the server's process is known, and `figures`
+//! for what only one scenario measures. Units stand in the names.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::cpu::CpuTime;
+use crate::latency::Recorder;
+use crate::violations::Violations;
+
+#[derive(Clone, Debug, Serialize)]
+pub struct Report {
+    pub scenario: &'static str,
+    /// What the figures hold for: flags, host, kernel.
+    pub conditions: BTreeMap<&'static str, Value>,
+    pub operations: BTreeMap<&'static str, OperationReport>,
+    pub check: Check,
+    /// CPU time of this process inside the measured window.
+    pub client_cpu_s: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub server_cpu_s: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ops_per_server_cpu_s: Option<f64>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub figures: BTreeMap<&'static str, f64>,
+}
+
+#[derive(Clone, Debug, Serialize)]
+pub struct OperationReport {
+    /// Successful operations that were due inside the window.
+    pub count: u64,
+    pub errors: u64,
+    /// Operations answered inside the window, per second of it.
+    pub per_second: f64,
+    pub latency_us: LatencyReport,
+}
+
+#[derive(Clone, Debug, Serialize)]
+pub struct LatencyReport {
+    pub p50: f64,
+    pub p90: f64,
+    pub p99: f64,
+    pub p99_9: f64,
+    pub max: f64,
+}
+
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Check {
+    pub violations: u64,
+    /// The first of them in words; for people only.
+    #[serde(skip)]
+    pub described: Vec<String>,
+}
+
+impl From<&Violations> for Check {
+    fn from(violations: &Violations) -> Self {
+        let describe =
+            |(connection, violation): &_| format!("connection {connection}: {violation}");
+        let described = violations.described().iter().map(describe).collect();
+        Self { violations: violations.count, described }
+    }
+}
+
+impl Report {
+    /// A report without figures, under the conditions that every run has.
+    pub fn new(scenario: &'static str) -> Self {
+        let uname = rustix::system::uname();
+        let cpus = std::thread::available_parallelism().map_or(1, usize::from);
+        let mut report = Self {
+            scenario,
+            conditions: BTreeMap::new(),
+            operations: BTreeMap::new(),
+            check: Check::default(),
+            client_cpu_s: 0.0,
+            server_cpu_s: None,
+            ops_per_server_cpu_s: None,
+            figures: BTreeMap::new(),
+        };
+        report.condition("kernel", uname.release().to_string_lossy().into_owned());
+        report.condition("host_cpus", cpus);
+        report
+    }
+
+    pub fn condition(&mut self, name: &'static str, value: impl Into<Value>) {
+        self.conditions.insert(name, value.into());
+    }
+
+    /// Takes over what a window of work measured.
+    pub fn measured(&mut self, recorder: &Recorder, cpu: &CpuTime, violations: &Violations) {
+        for (operation, report) in recorder.operations() {
+            self.operations.insert(operation.name(), report);
+        }
+        self.client_cpu_s = cpu.client.as_secs_f64();
+        self.server_cpu_s = cpu.server.map(|server| server.as_secs_f64());
+        self.ops_per_server_cpu_s = self
+            .server_cpu_s
+            .filter(|seconds| *seconds > 0.0)
+            .map(|seconds| (recorder.answered() as f64 / seconds).round());
+        self.check = Check::from(violations);
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{}", self.scenario)?;
+        for (name, value) in &self.conditions {
+            writeln!(f, "  {name:<18} {value}")?;
+        }
+        if !self.operations.is_empty() {
+            writeln!(
+                f,
+                "{:<6} {:>10} {:>7} {:>10}  {:>9} {:>9} {:>9} {:>9} {:>9}  (µs)",
+                "", "count", "errors", "per_second", "p50", "p90", "p99", "p99.9", "max"
+            )?;
+        }
+        for (name, operation) in &self.operations {
+            let OperationReport { count, errors, per_second, latency_us } = operation;
+            let LatencyReport { p50, p90, p99, p99_9, max } = latency_us;
+            writeln!(
+                f,
+                "{name:<6} {count:>10} {errors:>7} {per_second:>10.0}  \
+                 {p50:>9.1} {p90:>9.1} {p99:>9.1} {p99_9:>9.1} {max:>9.1}"
+            )?;
+        }
+        for (name, value) in &self.figures {
+            writeln!(f, "{name:<28} {value:>14.1}")?;
+        }
+        for described in &self.check.described {
+            writeln!(f, "violation: {described}")?;
+        }
+        write!(f, "violations {}, client CPU {:.2} s", self.check.violations, self.client_cpu_s)?;
+        if let Some(server_cpu_s) = self.server_cpu_s {
+            write!(f, ", server CPU {server_cpu_s:.2} s")?;
+        }
+        if let Some(ops) = self.ops_per_server_cpu_s {
+            write!(f, ", {ops:.0} operations per server CPU-second")?;
+        }
+        writeln!(f)
+    }
+}

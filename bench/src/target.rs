@@ -1,0 +1,46 @@
+//! The flags that say where the load goes: the same for every scenario with connections.
+
+use std::net::{SocketAddr, ToSocketAddrs as _};
+
+use clap::Args;
+use serde_json::Value;
+
+use crate::error::BenchError;
+use crate::fleet::Fleet;
+use crate::report::Report;
+
+#[derive(Args, Clone, Debug)]
+pub struct Target {
+    /// Servers; connections are spread evenly over them
+    #[arg(
+        long,
+        value_name = "HOST:PORT,…",
+        value_delimiter = ',',
+        default_value = "127.0.0.1:2181",
+        value_parser = server
+    )]
+    pub servers: Vec<SocketAddr>,
+    /// Sessions, each with a connection of its own
+    #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub connections: u32,
+    /// Process of a server, for operations per second of its CPU time (once for each server)
+    #[arg(long, value_name = "PID")]
+    pub server_pid: Vec<u32>,
+}
+
+impl Target {
+    pub fn connect(&self) -> Result<Fleet, BenchError> {
+        Fleet::connect(&self.servers, self.connections as usize)
+    }
+
+    pub fn describe(&self, report: &mut Report) {
+        let servers: Vec<Value> = self.servers.iter().map(|s| s.to_string().into()).collect();
+        report.condition("servers", servers);
+        report.condition("connections", self.connections);
+    }
+}
+
+fn server(text: &str) -> Result<SocketAddr, String> {
+    let mut addresses = text.to_socket_addrs().map_err(|error| error.to_string())?;
+    addresses.next().ok_or_else(|| format!("{text} has no address"))
+}

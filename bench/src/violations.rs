@@ -1,0 +1,77 @@
+//! Promises that a server broke, counted and, for the first few, described.
+
+use std::fmt;
+
+/// As many are described; the rest is only counted.
+const DESCRIBED_MAX: usize = 20;
+
+/// One broken promise of the protocol.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Violation {
+    /// Replies come in the order of their requests.
+    ReplyOrder { expected_xid: i32, xid: i32 },
+    /// What a session sees never goes back.
+    ZxidWentBack { before: i64, after: i64 },
+    /// A server never answers with less than it answered before the request was sent.
+    StaleVersion { key: u32, known: i32, version: i32 },
+    /// One version of a node has one value.
+    WrongValue { key: u32, version: i32 },
+    /// A value read is one that was written to this key.
+    ForeignValue { key: u32, version: i32 },
+    /// A reply must decode as the answer to its request.
+    Undecodable { key: u32 },
+    /// An event for a watch that nobody set.
+    UnexpectedEvent,
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::ReplyOrder { expected_xid, xid } => {
+                write!(f, "reply to xid {xid} where that to {expected_xid} was due")
+            }
+            Self::ZxidWentBack { before, after } => {
+                write!(f, "zxid went back from {before:#x} to {after:#x}")
+            }
+            Self::StaleVersion { key, known, version } => {
+                write!(f, "key {key} at version {version}, though {known} was known before")
+            }
+            Self::WrongValue { key, version } => {
+                write!(f, "key {key} at version {version} with the value of another version")
+            }
+            Self::ForeignValue { key, version } => {
+                write!(f, "key {key} at version {version} with a value never written to it")
+            }
+            Self::Undecodable { key } => write!(f, "a reply about key {key} does not decode"),
+            Self::UnexpectedEvent => write!(f, "an event though no watch was set"),
+        }
+    }
+}
+
+/// All violations of a run.
+#[derive(Debug, Default)]
+pub struct Violations {
+    pub count: u64,
+    described: Vec<(usize, Violation)>,
+}
+
+impl Violations {
+    pub fn add(&mut self, connection: usize, violation: Violation) {
+        self.count += 1;
+        if self.described.len() < DESCRIBED_MAX {
+            self.described.push((connection, violation));
+        }
+    }
+
+    /// Adds what a judgement found, if it found anything.
+    pub fn judge(&mut self, connection: usize, judged: Result<(), Violation>) {
+        if let Err(violation) = judged {
+            self.add(connection, violation);
+        }
+    }
+
+    /// The first ones, each with the number of the connection that saw it.
+    pub fn described(&self) -> &[(usize, Violation)] {
+        &self.described
+    }
+}
