@@ -42,8 +42,16 @@ impl Control {
     /// # Errors
     /// When the server does not take the session or the identity.
     pub fn connect(address: SocketAddr) -> io::Result<Self> {
+        Self::connect_having_seen(address, 0)
+    }
+
+    /// As a client that was told `last_zxid` by another connection.
+    ///
+    /// # Errors
+    /// As [`Self::connect`].
+    pub fn connect_having_seen(address: SocketAddr, last_zxid: i64) -> io::Result<Self> {
         let mut lane = Lane::connect(address)?;
-        lane.send(&connect_request(&Opening::new(), 0, 0, &[0; 16]));
+        lane.send(&connect_request(&Opening::new(), last_zxid, 0, &[0; 16]));
         if !matches!(lane.receive(REPLY_TIME_MAX), Received::Frame(_)) {
             return Err(io::Error::other("no session for the control connection"));
         }
@@ -134,6 +142,14 @@ impl Control {
             }
         }
         Ok(())
+    }
+}
+
+/// Closes the session, so that it does not end as a transaction in the middle of a later run.
+impl Drop for Control {
+    fn drop(&mut self) {
+        // A server that is gone has no session to close.
+        let _ = self.call(-11, Vec::new());
     }
 }
 

@@ -22,7 +22,7 @@ const TTL_MS_MAX: i64 = (1 << 40) - 1;
 pub fn generate(seed: u64) -> Script {
     let mut random = Random::new(seed);
     let (quota, supers) = (random.chance(15), random.chance(25));
-    let mut generator = Generator { random, quota, supers };
+    let mut generator = Generator { random, quota, supers, pipelining: false };
     let count = STEP_COUNT_MIN + generator.random.below(STEP_COUNT_SPREAD);
     Script { steps: (0..count).map(|_| generator.step()).collect() }
 }
@@ -31,6 +31,7 @@ struct Generator {
     random: Random,
     quota: bool,
     supers: bool,
+    pipelining: bool,
 }
 
 #[derive(Clone, Copy)]
@@ -96,8 +97,9 @@ impl Generator {
     }
 
     /// Requests in one write. Not among them, because of Apache's server: auth and unknown opcodes
-    /// overtake others, and setACL is not seen by a write behind it that is judged before it is
-    /// applied (ZooKeeper: `PrepRequestProcessor`, the change record keeps the old ACL).
+    /// overtake others; setACL is not seen by a write behind it that is judged before it is applied,
+    /// and to such a write a container made with an ephemeral flag is ephemeral (ZooKeeper:
+    /// `PrepRequestProcessor`, the change record has the old ACL and the flag's owner).
     fn burst(&mut self) -> Vec<Request> {
         const PIPELINED: &[(usize, Family)] = &[
             (30, Family::Create),
@@ -111,13 +113,16 @@ impl Generator {
             (5, Family::Watch),
             (3, Family::Listing),
         ];
+        self.pipelining = true;
         let count = 2 + self.random.below(8);
-        (0..count)
+        let requests = (0..count)
             .map(|_| {
                 let family = self.random.weighted(PIPELINED);
                 self.request_of(family)
             })
-            .collect()
+            .collect();
+        self.pipelining = false;
+        requests
     }
 
     fn request(&mut self) -> Request {
@@ -179,6 +184,7 @@ impl Generator {
     }
 
     fn create_fields(&mut self, op: i32, flags: i32) -> Vec<Field> {
+        let flags = if op == 19 && self.pipelining { flags & !1 } else { flags };
         let path = if matches!(flags, 2 | 3 | 6) { self.prefix() } else { self.path() };
         let mut fields = vec![path, self.data(), self.acl(), Field::Int(flags)];
         if op == 21 {
