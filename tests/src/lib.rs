@@ -9,6 +9,7 @@ pub mod checkout;
 pub mod child_process;
 pub mod differential;
 pub mod golden;
+pub mod kill_loop;
 pub mod random;
 pub mod raw_client;
 pub mod scratch;
