@@ -291,7 +291,6 @@ mod tests {
 
     #[test]
     fn what_cannot_be_followed_is_refused() {
-        let schemes = "expected a list of digest, ip";
         let bad = |line: &str, expect: &str| {
             let last = line.lines().last().expect("a line");
             let number = 2 + line.lines().count();
