@@ -97,9 +97,9 @@ impl Generator {
     }
 
     /// Requests in one write. Not among them, because of Apache's server: auth and unknown opcodes
-    /// overtake others; setACL is not seen by a write behind it that is judged before it is applied,
-    /// and to such a write a container made with an ephemeral flag is ephemeral (ZooKeeper:
-    /// `PrepRequestProcessor`, the change record has the old ACL and the flag's owner).
+    /// overtake others; setACL is not seen by a write behind it that is judged before it is
+    /// applied, and to such a write a container made with an ephemeral flag is ephemeral
+    /// (ZooKeeper: `PrepRequestProcessor`, the change record has the old ACL, the flag's owner).
     fn burst(&mut self) -> Vec<Request> {
         const PIPELINED: &[(usize, Family)] = &[
             (30, Family::Create),
