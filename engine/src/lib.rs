@@ -3,4 +3,6 @@
 //! No sockets and no roles: who leads, who asks and who waits is decided elsewhere. A caller hands
 //! in requests or transactions in zxid order and reads immutable roots of the tree.
 
+pub mod disk;
 pub mod tree;
+pub mod wal;
