@@ -11,6 +11,7 @@
 //! crash with any part of the unsynced sectors, and fails or stalls on demand.
 //!
 //! It knows nothing about what is in the files, and it never retries.
+#![deny(unsafe_code)]
 
 mod buffer;
 pub mod memory;

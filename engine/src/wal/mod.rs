@@ -26,6 +26,7 @@
 //! file and offset. After the first failed write or sync a writer takes nothing more.
 //!
 //! *Left out.* No compression, no repair, no decision about who may append what.
+#![deny(unsafe_code)]
 
 pub mod pool;
 pub mod reader;
