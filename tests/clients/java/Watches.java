@@ -232,9 +232,11 @@ final class Watches {
         final Events persistent = new Events();
         final Events recursive = new Events();
         final Stage s;
+        final ZooKeeper watching;
 
         Watched(Stage s, ZooKeeper zk) throws Exception {
             this.s = s;
+            this.watching = zk;
             for (String name : new String[] {"data", "child", "persistent", "recursive"}) {
                 s.node(name, "");
             }
@@ -247,6 +249,7 @@ final class Watches {
         }
 
         void changeAllAndExpect(ZooKeeper zk) throws Exception {
+            watching.exists(s.root, false); // answered after the client set its watches again
             change(zk, s.path("data"));
             s.node("absent", "");
             s.node("child/c", "");
