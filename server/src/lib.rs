@@ -5,5 +5,7 @@
 #![deny(unsafe_code)]
 
 pub mod cli;
+pub mod client;
 pub mod config;
+pub mod sequencer;
 pub mod watch;

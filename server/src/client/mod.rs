@@ -1,0 +1,3 @@
+//! The client door: connections, sessions, and the shard that serves them.
+
+pub mod password;

@@ -1,0 +1,3 @@
+//! The heart: one core that orders writes and knows whose session lives.
+
+pub mod expiry;
