@@ -85,9 +85,9 @@ impl<D: Disk> ManifestStore<D> {
         let (generation, current) = match (&a, &b) {
             (&Copy::Valid(at, a), &Copy::Valid(bt, b)) => {
                 if at >= bt {
-                    (at, a, false)
+                    (at, a)
                 } else {
-                    (bt, b, false)
+                    (bt, b)
                 }
             }
             (&Copy::Valid(generation, manifest), _) | (_, &Copy::Valid(generation, manifest)) => {
