@@ -6,7 +6,7 @@
 
 use menagerie_tests::apache::Apache;
 use menagerie_tests::differential::lane::{Lane, Received};
-use menagerie_tests::differential::pair::{Kind, Pair, config};
+use menagerie_tests::differential::pair::{Features, Kind, Pair, config};
 use menagerie_tests::differential::script::framed;
 use menagerie_tests::differential::{Budget, compare, start_and_compare};
 use std::io::{self, Write as _};
@@ -24,8 +24,8 @@ fn seconds(seconds: u64) -> Budget {
     }
 }
 
-fn check(second: Kind, budget: Budget) {
-    let report = start_and_compare(second, budget).expect("both servers start");
+fn check(second: Kind, features: Features, budget: Budget) {
+    let report = start_and_compare(second, features, budget).expect("both servers start");
     assert!(report.scripts > 0);
     if let Some(finding) = report.findings.first() {
         panic!("{finding}");
@@ -34,17 +34,22 @@ fn check(second: Kind, budget: Budget) {
 
 #[test]
 fn menagerie_answers_as_apache_zookeeper_does() {
-    check(Kind::Menagerie, seconds(20));
+    check(Kind::Menagerie, Features::All, seconds(20));
+}
+
+#[test]
+fn menagerie_has_the_same_features_switched_on_by_default() {
+    check(Kind::Menagerie, Features::Default, seconds(6));
 }
 
 #[test]
 fn apache_zookeeper_shows_no_difference_from_itself() {
-    check(Kind::Apache, seconds(8));
+    check(Kind::Apache, Features::All, seconds(8));
 }
 
 #[test]
 fn a_version_that_is_one_too_high_is_found_by_a_short_script() {
-    let servers = [Apache::start(&config()), Apache::start(&config())];
+    let servers = [0, 1].map(|_| Apache::start(&config(Features::All)));
     let proxy = spoiling_proxy(servers[1].address(), |frame| {
         // The reply to setData: a header and a Stat, whose version is 32 bytes in.
         if frame.len() == 16 + 68 && frame[12..16] == [0; 4] {

@@ -6,7 +6,7 @@
 //! must find nothing.
 
 use clap::Parser;
-use menagerie_tests::differential::pair::{Kind, Pair};
+use menagerie_tests::differential::pair::{Features, Kind, Pair};
 use menagerie_tests::differential::{Budget, compare};
 use std::io::Write as _;
 use std::net::SocketAddr;
@@ -30,6 +30,9 @@ struct Arguments {
     /// Compare Apache ZooKeeper with a second one of its kind.
     #[arg(long)]
     apache_twice: bool,
+    /// Leave TTL nodes and enforced quotas switched off.
+    #[arg(long)]
+    default_features: bool,
     /// Addresses of two running servers without history, Apache ZooKeeper first.
     #[arg(num_args = 2)]
     addresses: Vec<SocketAddr>,
@@ -38,6 +41,7 @@ struct Arguments {
 fn main() -> std::io::Result<ExitCode> {
     let arguments = Arguments::parse();
     let second = if arguments.apache_twice { Kind::Apache } else { Kind::Menagerie };
+    let features = if arguments.default_features { Features::Default } else { Features::All };
     let clock = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let budget = Budget {
         seed: arguments.seed.unwrap_or(clock.as_secs()),
@@ -47,7 +51,7 @@ fn main() -> std::io::Result<ExitCode> {
     };
     let mut pair = match arguments.addresses[..] {
         [first, other] => Pair::at([first, other], second)?,
-        _ => Pair::start(second)?,
+        _ => Pair::start(second, features)?,
     };
     let report = compare(&mut pair, budget)?;
     let mut out = std::io::stdout();

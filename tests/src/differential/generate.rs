@@ -8,7 +8,7 @@
 
 mod values;
 
-use super::control::SUPER;
+use super::control::{SUPER, text};
 use super::script::{AclEntry, Action, Claim, Field, Opening, Part, Request, Script, Step};
 use crate::random::Random;
 
@@ -75,13 +75,30 @@ impl Generator {
             (2, Claim::WrongPassword(slot)),
             (1, Claim::Unknown),
         ]);
+        let ahead = self.random.chance(3);
+        // A server that refuses with requests unread may reset, and the refusal be lost with that.
+        let eager = if claim == Claim::New && !ahead { self.eager() } else { Vec::new() };
         Opening {
             claim,
             protocol: *self.random.pick(&[0, 0, 0, 7, -1]),
             timeout_ms: *self.random.pick(&[0, -1, 100_000, 300_000, i32::MAX]),
             read_only: *self.random.pick(&[None, Some(0), Some(1), Some(9)]),
-            ahead: self.random.chance(3),
+            ahead,
+            eager,
         }
+    }
+
+    /// As client libraries do it: who I am first, then what waited for the connection.
+    fn eager(&mut self) -> Vec<Request> {
+        let mut requests = Vec::new();
+        if self.random.chance(20) {
+            let data = Field::Data(Some(b"alice:pw".to_vec()));
+            requests.push(Request::new(100, vec![Field::Int(0), text("digest"), data]));
+        }
+        if self.random.chance(20) && !self.quota {
+            requests.extend(self.burst());
+        }
+        requests
     }
 
     /// Bytes that end a connection.
@@ -318,20 +335,20 @@ impl Generator {
             let token = if self.random.chance(80) { Some(b"token".to_vec()) } else { None };
             return Request::new(102, vec![Field::Data(token)]);
         }
-        let text = |text: &str| Some(text.to_owned());
+        let word = |word: &str| Some(word.to_owned());
         let bytes = |text: &str| Some(text.as_bytes().to_vec());
         let (scheme, data) = match self.random.below(40) {
-            0..15 => (text("digest"), bytes("alice:pw")),
-            15..26 => (text("digest"), bytes("bob:pw")),
-            26..30 if self.supers => (text("digest"), bytes(SUPER)),
-            30 => (text("digest"), bytes("super:wrong")),
-            31 => (text("digest"), bytes("")),
-            32 => (text("digest"), bytes("nocolon")),
-            33 => (text("digest"), None),
-            34 => (text("world"), bytes("anyone")),
-            35 => (text("nonesuch"), bytes("x")),
+            0..15 => (word("digest"), bytes("alice:pw")),
+            15..26 => (word("digest"), bytes("bob:pw")),
+            26..30 if self.supers => (word("digest"), bytes(SUPER)),
+            30 => (word("digest"), bytes("super:wrong")),
+            31 => (word("digest"), bytes("")),
+            32 => (word("digest"), bytes("nocolon")),
+            33 => (word("digest"), None),
+            34 => (word("world"), bytes("anyone")),
+            35 => (word("nonesuch"), bytes("x")),
             36 => (None, bytes("x")),
-            _ => (text("ip"), bytes("anything")),
+            _ => (word("ip"), bytes("anything")),
         };
         Request::new(100, vec![Field::Int(0), Field::Text(scheme), Field::Data(data)])
     }
@@ -343,8 +360,8 @@ impl Generator {
         }
         // The special nodes above the run hold what other sessions may be creating just now.
         let path = match self.random.below(6) {
-            0 if op == 103 => Field::Text(Some("/".to_owned())),
-            1 => Field::Text(Some("$".to_owned())),
+            0 if op == 103 => text("/"),
+            1 => text("$"),
             2 => Field::Text(None),
             _ => self.path(),
         };
@@ -364,7 +381,7 @@ impl Generator {
         ];
         let limits = Field::Data(Some(self.word(&limits).as_bytes().to_vec()));
         let anyone = Field::Acl(Some(vec![AclEntry::anyone()]));
-        let at = |leaf: &str| Field::Text(Some(format!("{path}{leaf}")));
+        let at = |leaf: &str| text(&format!("{path}{leaf}"));
         match self.random.below(10) {
             0..3 => Request::new(1, vec![at(""), Field::Data(None), anyone, Field::Int(0)]),
             3..5 => Request::new(1, vec![at("/zookeeper_limits"), limits, anyone, Field::Int(0)]),
@@ -382,7 +399,6 @@ impl Generator {
             13 | 20 => self.delete(),
             -10 => vec![Field::Int(70_000)],
             16 => {
-                let text = |text: &str| Field::Text(Some(text.to_owned()));
                 vec![text("server.2=h:1:2"), text("3"), Field::Text(None), Field::Long(-1)]
             }
             _ => {

@@ -21,7 +21,7 @@ pub mod script;
 pub mod shrink;
 pub mod view;
 
-use pair::{Kind, Pair};
+use pair::{Features, Kind, Pair};
 use run::Divergence;
 use script::Script;
 use std::fmt;
@@ -52,6 +52,7 @@ pub struct Report {
 #[derive(Clone, Debug)]
 pub struct Finding {
     pub seed: u64,
+    pub features: Features,
     pub script: Script,
     pub divergence: Divergence,
 }
@@ -123,7 +124,7 @@ fn shorten(
             }
         }
     });
-    failure.map_or(Ok(Finding { seed, script, divergence: shortest }), Err)
+    failure.map_or(Ok(Finding { seed, features: pair.features, script, divergence: shortest }), Err)
 }
 
 impl Report {
@@ -141,14 +142,19 @@ impl Report {
 
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { seed, script, divergence } = self;
+        let Self { seed, features, script, divergence } = self;
+        let option = match features {
+            Features::All => "",
+            Features::Default => " --default-features",
+        };
         write!(f, "divergence at {} (seed {seed}), after\n{script}", divergence.kind)?;
         let indented = |text: &str| text.replace('\n', "\n             ");
         writeln!(f, "  Apache     {}", indented(&divergence.apache))?;
         writeln!(f, "  Menagerie  {}", indented(&divergence.other))?;
         write!(
             f,
-            "  again: cargo run -p menagerie-tests --bin differential -- --seed {seed} --scripts 1"
+            "  again: cargo run -p menagerie-tests --bin differential -- --seed {seed} \
+             --scripts 1{option}"
         )
     }
 }
@@ -157,6 +163,10 @@ impl fmt::Display for Finding {
 ///
 /// # Errors
 /// When the servers cannot be started.
-pub fn start_and_compare(second: Kind, budget: Budget) -> std::io::Result<Report> {
-    compare(&mut Pair::start(second)?, budget)
+pub fn start_and_compare(
+    second: Kind,
+    features: Features,
+    budget: Budget,
+) -> std::io::Result<Report> {
+    compare(&mut Pair::start(second, features)?, budget)
 }

@@ -17,6 +17,15 @@ pub enum Kind {
     Menagerie,
 }
 
+/// What the servers have switched on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Features {
+    /// What ZooKeeper switches on by itself.
+    Default,
+    /// TTL nodes and enforced quotas as well.
+    All,
+}
+
 /// One server and the runner's own session on it.
 #[derive(Debug)]
 pub struct Side {
@@ -44,6 +53,7 @@ enum Server {
 #[derive(Debug)]
 pub struct Pair {
     pub sides: [Side; 2],
+    pub features: Features,
     /// Counts the roots that runs have used.
     roots: u64,
 }
@@ -53,8 +63,8 @@ impl Pair {
     ///
     /// # Errors
     /// When one of them does not serve a session.
-    pub fn start(second: Kind) -> io::Result<Self> {
-        Self::new([Side::start(Kind::Apache)?, Side::start(second)?])
+    pub fn start(second: Kind, features: Features) -> io::Result<Self> {
+        Self::new([Side::start(Kind::Apache, features)?, Side::start(second, features)?], features)
     }
 
     /// Uses servers that somebody else has started, both without history, so that their root
@@ -65,11 +75,12 @@ impl Pair {
     pub fn at(addresses: [SocketAddr; 2], second: Kind) -> io::Result<Self> {
         let [first_address, second_address] = addresses;
         let first = Side::new(Kind::Apache, first_address, Server::Foreign)?;
-        Self::new([first, Side::new(second, second_address, Server::Foreign)?])
+        let second = Side::new(second, second_address, Server::Foreign)?;
+        Self::new([first, second], Features::All)
     }
 
-    fn new(sides: [Side; 2]) -> io::Result<Self> {
-        let mut pair = Self { sides, roots: 0 };
+    fn new(sides: [Side; 2], features: Features) -> io::Result<Self> {
+        let mut pair = Self { sides, features, roots: 0 };
         for side in &mut pair.sides {
             side.control.sweep(true)?;
         }
@@ -96,7 +107,9 @@ impl Pair {
         for side in &mut self.sides {
             let renewed = match side.server {
                 Server::Foreign => Side::new(side.kind, side.address, Server::Foreign)?,
-                Server::Apache { .. } | Server::Menagerie { .. } => Side::start(side.kind)?,
+                Server::Apache { .. } | Server::Menagerie { .. } => {
+                    Side::start(side.kind, self.features)?
+                }
             };
             *side = renewed;
             side.control.sweep(true)?;
@@ -119,8 +132,8 @@ impl Side {
         Ok(Self { kind, address, control: Control::connect(address)?, server })
     }
 
-    fn start(kind: Kind) -> io::Result<Self> {
-        let config = config();
+    fn start(kind: Kind, features: Features) -> io::Result<Self> {
+        let config = config(features);
         let (address, server) = match kind {
             Kind::Apache => {
                 let process = Apache::start(&config);
@@ -135,16 +148,20 @@ impl Side {
     }
 }
 
-/// Everything on that is off by default, and nothing that happens by itself: sessions live for
-/// minutes, the checker of container and TTL nodes sleeps.
+/// Nothing happens by itself: sessions live for minutes, the checker of container and TTL nodes
+/// sleeps.
 #[must_use]
-pub fn config() -> ServerConfig {
-    ServerConfig::new()
+pub fn config(features: Features) -> ServerConfig {
+    let config = ServerConfig::new()
         .key("tickTime", 30_000)
         .key("maxClientCnxns", 0)
         .property("zookeeper.forceSync", "no")
-        .property("zookeeper.extendedTypesEnabled", true)
-        .property("zookeeper.enforceQuota", true)
         .property("znode.container.checkIntervalMs", 100_000_000)
-        .property("zookeeper.DigestAuthenticationProvider.superDigest", SUPER_DIGEST)
+        .property("zookeeper.DigestAuthenticationProvider.superDigest", SUPER_DIGEST);
+    match features {
+        Features::Default => config,
+        Features::All => config
+            .property("zookeeper.extendedTypesEnabled", true)
+            .property("zookeeper.enforceQuota", true),
+    }
 }

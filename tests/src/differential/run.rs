@@ -184,24 +184,15 @@ impl Run<'_> {
             return Ok(failed);
         }
         let mut lanes = self.slots[slot].lanes.take().expect("the slot was just opened");
-        let first_xid = self.slots[slot].xid;
-        for (index, lane) in lanes.iter_mut().enumerate() {
-            self.slots[slot].xid = first_xid;
-            let bytes = self.encode(slot, index, requests);
+        for (lane, bytes) in lanes.iter_mut().zip(self.encode(slot, requests)) {
             lane.send(&bytes);
         }
-        let [first, second] = &mut lanes;
-        let exchanges = [first, second].map(|lane| read(lane, requests.len(), REPLY_TIME_MAX));
-        Ok(self.judge(slot, requests, lanes, exchanges))
+        Ok(self.collect(slot, requests, lanes))
     }
 
-    fn judge(
-        &mut self,
-        slot: usize,
-        requests: &[Request],
-        mut lanes: [Lane; 2],
-        mut exchanges: [Exchange; 2],
-    ) -> Outcome {
+    /// Reads the replies to requests that were sent.
+    fn collect(&mut self, slot: usize, requests: &[Request], mut lanes: [Lane; 2]) -> Outcome {
+        let mut exchanges = lanes.each_mut().map(|lane| read(lane, requests.len(), REPLY_TIME_MAX));
         let ops: Vec<_> = requests.iter().map(|request| request.op).collect();
         self.forgive_fired_events(&mut lanes[0], &mut exchanges);
         let ends = exchanges.iter().any(|exchange| ends_connection(&ops, exchange));
@@ -242,17 +233,21 @@ impl Run<'_> {
         }
     }
 
-    fn encode(&mut self, slot: usize, index: usize, requests: &[Request]) -> Vec<u8> {
+    /// The requests as bytes, for each server.
+    fn encode(&mut self, slot: usize, requests: &[Request]) -> [Vec<u8>; 2] {
         let slot = &mut self.slots[slot];
-        let meaning = Meaning { root: &self.root, seen_zxid: slot.seen[index] };
-        let mut bytes = Vec::new();
+        let mut bytes = [Vec::new(), Vec::new()];
         for request in requests {
             slot.xid += 1;
-            let request = match self.pair.sides[index].kind {
-                Kind::Apache => request_for_apache(request),
-                Kind::Menagerie => request.clone(),
-            };
-            bytes.extend(request.frame(request.xid.unwrap_or(slot.xid), meaning));
+            let xid = request.xid.unwrap_or(slot.xid);
+            for (index, side) in self.pair.sides.iter().enumerate() {
+                let meaning = Meaning { root: &self.root, seen_zxid: slot.seen[index] };
+                let request = match side.kind {
+                    Kind::Apache => request_for_apache(request),
+                    Kind::Menagerie => request.clone(),
+                };
+                bytes[index].extend(request.frame(xid, meaning));
+            }
         }
         bytes
     }
@@ -280,8 +275,7 @@ impl Run<'_> {
         for lane in &mut lanes {
             lane.send(bytes);
         }
-        let [first, second] = &mut lanes;
-        let exchanges = [first, second].map(|lane| read(lane, usize::MAX, CLOSE_TIME_MAX));
+        let exchanges = lanes.each_mut().map(|lane| read(lane, usize::MAX, CLOSE_TIME_MAX));
         Ok([0, 1].map(|index| self.view(index, &[], &exchanges[index])))
     }
 

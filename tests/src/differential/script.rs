@@ -47,6 +47,8 @@ pub struct Opening {
     pub read_only: Option<u8>,
     /// Presents a zxid that no server has reached.
     pub ahead: bool,
+    /// Sent in the same write, before the response is there.
+    pub eager: Vec<Request>,
 }
 
 /// Whose session a ConnectRequest claims.
@@ -118,10 +120,10 @@ impl Script {
     #[must_use]
     pub fn touches_special_nodes(&self) -> bool {
         self.steps.iter().any(|step| match &step.action {
-            Action::Ask(requests) => {
+            Action::Ask(requests) | Action::Open(Opening { eager: requests, .. }) => {
                 requests.iter().any(|request| request.fields.iter().any(Field::is_special))
             }
-            Action::Open(_) | Action::Drop | Action::Frame(_) => false,
+            Action::Drop | Action::Frame(_) => false,
         })
     }
 }
@@ -147,6 +149,7 @@ impl Opening {
             timeout_ms: 300_000,
             read_only: Some(0),
             ahead: false,
+            eager: Vec::new(),
         }
     }
 }
@@ -254,11 +257,26 @@ impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "connection {}: ", self.slot)?;
         match &self.action {
-            Action::Open(opening) => write!(f, "{opening:?}"),
+            Action::Open(opening) => write!(f, "{opening}"),
             Action::Drop => f.write_str("drop"),
             Action::Frame(bytes) => write!(f, "bytes {bytes:02x?}"),
             Action::Ask(requests) => write_list(f, requests, " | "),
         }
+    }
+}
+
+impl fmt::Display for Opening {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "open {:?}, protocol {}, ", self.claim, self.protocol)?;
+        write!(f, "timeout {} ms, read-only byte {:?}", self.timeout_ms, self.read_only)?;
+        if self.ahead {
+            f.write_str(", having seen a zxid of the future")?;
+        }
+        if !self.eager.is_empty() {
+            f.write_str(", and at once ")?;
+            write_list(f, &self.eager, " | ")?;
+        }
+        Ok(())
     }
 }
 

@@ -79,9 +79,13 @@ fn simpler_steps(step: &Step) -> Vec<Step> {
             }
         }
         Action::Open(opening) => {
-            let plain = Opening { claim: opening.claim, ..Opening::new() };
+            let claim = opening.claim;
+            let plain = Opening { claim, eager: opening.eager.clone(), ..Opening::new() };
             if *opening != plain {
                 simpler.push(with(Action::Open(plain)));
+            }
+            for eager in without_each(&opening.eager) {
+                simpler.push(with(Action::Open(Opening { eager, ..opening.clone() })));
             }
         }
         Action::Drop | Action::Frame(_) => {}

@@ -28,12 +28,15 @@ impl Run<'_> {
         });
         let mut lanes = Vec::new();
         let mut replies = Vec::new();
+        let eager = self.encode(slot, &opening.eager);
         for (index, side) in self.pair.sides.iter().enumerate() {
             let mut lane = Lane::connect(side.address)?;
             let (id, passwd) = self.credentials(index, side, opening.claim, claimed);
             let seen = self.slots[slot].seen[index];
             let last_zxid = if opening.ahead { i64::MAX / 2 } else { seen };
-            lane.send(&connect_request(opening, last_zxid, id, &passwd));
+            let mut bytes = connect_request(opening, last_zxid, id, &passwd);
+            bytes.extend_from_slice(&eager[index]);
+            lane.send(&bytes);
             lanes.push(lane);
         }
         for lane in &mut lanes {
@@ -45,6 +48,12 @@ impl Run<'_> {
             self.establish(slot, lanes, [first, second], claimed);
             if let Some(owner) = owner {
                 self.expect_kick(owner, &mut outcome);
+            }
+            if let Some(lanes) = self.slots[slot].lanes.take() {
+                let replies = self.collect(slot, &opening.eager, lanes);
+                for (text, replies) in outcome.iter_mut().zip(replies) {
+                    *text += &format!("\n{replies}");
+                }
             }
         } else {
             for (lane, text) in lanes.iter_mut().zip(&mut outcome) {
