@@ -19,8 +19,6 @@ use crate::error::BenchError;
 use crate::framed::Framed;
 use crate::violations::Violations;
 
-/// How long a handshake may take; a server under load syncs each new session.
-const HANDSHAKE_TIME_MAX: Duration = Duration::from_secs(30);
 /// Handshake frames are tiny; a longer one is no ZooKeeper server's.
 const HANDSHAKE_BYTES_MAX: usize = 1024;
 
@@ -44,8 +42,13 @@ pub struct Handshake {
 }
 
 impl Handshake {
-    /// Connects and asks for a session, without waiting for the answer.
-    pub fn begin(address: SocketAddr, session_timeout: Duration) -> Result<Self, BenchError> {
+    /// Connects and asks for a session, without waiting for the answer, which may then take
+    /// `time_max`.
+    pub fn begin(
+        address: SocketAddr,
+        session_timeout: Duration,
+        time_max: Duration,
+    ) -> Result<Self, BenchError> {
         let request = ConnectRequest {
             protocol_version: 0,
             last_zxid_seen: Zxid::ZERO,
@@ -58,7 +61,7 @@ impl Handshake {
         frame::put(&mut bytes, &request);
         let open = || {
             let mut socket = TcpStream::connect(address)?;
-            socket.set_read_timeout(Some(HANDSHAKE_TIME_MAX))?;
+            socket.set_read_timeout(Some(time_max))?;
             socket.write_all(&bytes)?;
             Ok(socket)
         };

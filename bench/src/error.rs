@@ -31,7 +31,7 @@ pub enum BenchError {
     #[error(
         "{failed} of {count} requests that prepare or remove the test tree failed (last: {code})"
     )]
-    TestTree { failed: u64, count: u64, code: i32 },
+    TestTree { failed: u64, count: u32, code: i32 },
     #[error("{}: {source}", path.display())]
     File { path: PathBuf, source: io::Error },
     #[error("{}: the field {field} is missing or no number", path.display())]

@@ -26,6 +26,8 @@ use crate::violations::{Violation, Violations};
 
 /// Asked of every server; those with a smaller maximum grant that.
 const SESSION_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a handshake may take; a server under load syncs each new session.
+const HANDSHAKE_TIME_MAX: Duration = Duration::from_secs(30);
 /// A server that owes an answer for so long is taken for dead.
 const SILENCE_MAX: Duration = Duration::from_secs(60);
 /// Between two looks for idle sessions and silent servers.
@@ -104,13 +106,23 @@ pub struct Fleet {
 impl Fleet {
     /// Opens `count` sessions, spread evenly over `servers`.
     pub fn connect(servers: &[SocketAddr], count: usize) -> Result<Self, BenchError> {
+        Self::connect_within(servers, count, HANDSHAKE_TIME_MAX)
+    }
+
+    /// As [`Fleet::connect`], for servers that may never answer a handshake.
+    pub fn connect_within(
+        servers: &[SocketAddr],
+        count: usize,
+        time_max: Duration,
+    ) -> Result<Self, BenchError> {
         let poller = Poller::new()?;
         let mut connections: Vec<Connection> = Vec::with_capacity(count);
         while connections.len() < count {
             let first = connections.len();
             let batch = first..count.min(first + HANDSHAKES_MAX);
             let handshakes: Vec<_> = batch
-                .map(|index| Handshake::begin(servers[index % servers.len()], SESSION_TIMEOUT))
+                .map(|index| servers[index % servers.len()])
+                .map(|server| Handshake::begin(server, SESSION_TIMEOUT, time_max))
                 .collect::<Result<_, _>>()?;
             for (index, handshake) in (first..).zip(handshakes) {
                 let connection = handshake.finish(index, index % servers.len())?;

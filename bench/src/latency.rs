@@ -73,6 +73,13 @@ impl Recorder {
         (self.start, self.end) = (start, end);
     }
 
+    /// Records from now on, until [`Recorder::close`] says when the work was over.
+    pub fn until_the_end() -> Self {
+        let mut recorder = Self::default();
+        recorder.open(Nanos::now(), Nanos(u64::MAX));
+        recorder
+    }
+
     /// Ends the window where the work ended, when that is not known before.
     pub fn close(&mut self, end: Nanos) {
         self.end = end;

@@ -33,15 +33,27 @@ struct Cli {
 enum Command {
     /// Reads and writes of random keys, in a closed or an open loop
     Mixed(scenario::Mixed),
-    /// A server that answers every request with bytes of the right size and keeps nothing
+    /// Many small nodes: creates per second, memory per node
+    Fill(scenario::Fill),
+    /// From the start of a server to its first answer
+    Restart(scenario::Restart),
+    /// Two servers under the same load, taking turns
+    Compare(scenario::Compare),
+    /// A bare commit on a file system, to compare with
+    Disk(scenario::Disk),
+    /// A server that answers in the right sizes and keeps nothing, to compare with
     Echo(scenario::Echo),
 }
 
 impl Command {
     fn scenario(&self) -> &dyn Scenario {
         match self {
-            Self::Mixed(mixed) => mixed,
-            Self::Echo(echo) => echo,
+            Self::Mixed(scenario) => scenario,
+            Self::Fill(scenario) => scenario,
+            Self::Restart(scenario) => scenario,
+            Self::Compare(scenario) => scenario,
+            Self::Disk(scenario) => scenario,
+            Self::Echo(scenario) => scenario,
         }
     }
 }

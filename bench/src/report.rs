@@ -31,6 +31,25 @@ pub struct Report {
     pub ops_per_server_cpu_s: Option<f64>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub figures: BTreeMap<&'static str, f64>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub comparison: BTreeMap<String, Comparison>,
+}
+
+/// One figure of two servers.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Comparison {
+    pub a: Summary,
+    pub b: Summary,
+    /// Median of `a` over median of `b`; none when that is 0.
+    pub ratio: Option<f64>,
+}
+
+/// The runs of one server.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Summary {
+    pub median: f64,
+    /// (max - min) / median.
+    pub spread: f64,
 }
 
 #[derive(Clone, Debug, Serialize)]
@@ -83,6 +102,7 @@ impl Report {
             server_cpu_s: None,
             ops_per_server_cpu_s: None,
             figures: BTreeMap::new(),
+            comparison: BTreeMap::new(),
         };
         report.condition("kernel", uname.release().to_string_lossy().into_owned());
         report.condition("host_cpus", cpus);
@@ -91,6 +111,11 @@ impl Report {
 
     pub fn condition(&mut self, name: &'static str, value: impl Into<Value>) {
         self.conditions.insert(name, value.into());
+    }
+
+    /// Adds a number that only one scenario measures; its unit stands in its name.
+    pub fn figure(&mut self, name: &'static str, value: f64) {
+        self.figures.insert(name, (value * 1000.0).round() / 1000.0);
     }
 
     /// Takes over what a window of work measured.
@@ -114,6 +139,27 @@ impl fmt::Display for Report {
         for (name, value) in &self.conditions {
             writeln!(f, "  {name:<18} {value}")?;
         }
+        self.fmt_operations(f)?;
+        for (name, value) in &self.figures {
+            writeln!(f, "{name:<28} {value:>16.3}")?;
+        }
+        self.fmt_comparison(f)?;
+        for described in &self.check.described {
+            writeln!(f, "violation: {described}")?;
+        }
+        write!(f, "violations {}, client CPU {:.2} s", self.check.violations, self.client_cpu_s)?;
+        if let Some(server_cpu_s) = self.server_cpu_s {
+            write!(f, ", server CPU {server_cpu_s:.2} s")?;
+        }
+        if let Some(ops) = self.ops_per_server_cpu_s {
+            write!(f, ", {ops:.0} operations per server CPU-second")?;
+        }
+        writeln!(f)
+    }
+}
+
+impl Report {
+    fn fmt_operations(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if !self.operations.is_empty() {
             writeln!(
                 f,
@@ -130,19 +176,23 @@ impl fmt::Display for Report {
                  {p50:>9.1} {p90:>9.1} {p99:>9.1} {p99_9:>9.1} {max:>9.1}"
             )?;
         }
-        for (name, value) in &self.figures {
-            writeln!(f, "{name:<28} {value:>14.1}")?;
+        Ok(())
+    }
+
+    fn fmt_comparison(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if !self.comparison.is_empty() {
+            let (a, b) = ("a", "b");
+            writeln!(f, "{:<24} {a:>14} spread {b:>14} spread    a/b", "median")?;
         }
-        for described in &self.check.described {
-            writeln!(f, "violation: {described}")?;
+        for (name, Comparison { a, b, ratio }) in &self.comparison {
+            let (a_spread, b_spread) = (a.spread * 100.0, b.spread * 100.0);
+            let (a, b) = (a.median, b.median);
+            write!(f, "{name:<24} {a:>14.1} {a_spread:>5.0}% {b:>14.1} {b_spread:>5.0}%")?;
+            match ratio {
+                Some(ratio) => writeln!(f, " {ratio:>6.2}")?,
+                None => writeln!(f)?,
+            }
         }
-        write!(f, "violations {}, client CPU {:.2} s", self.check.violations, self.client_cpu_s)?;
-        if let Some(server_cpu_s) = self.server_cpu_s {
-            write!(f, ", server CPU {server_cpu_s:.2} s")?;
-        }
-        if let Some(ops) = self.ops_per_server_cpu_s {
-            write!(f, ", {ops:.0} operations per server CPU-second")?;
-        }
-        writeln!(f)
+        Ok(())
     }
 }

@@ -6,11 +6,19 @@
 use crate::error::BenchError;
 use crate::report::Report;
 
+mod compare;
+mod disk;
 mod echo;
+mod fill;
 mod mixed;
+mod restart;
 
+pub use compare::Compare;
+pub use disk::Disk;
 pub use echo::Echo;
+pub use fill::Fill;
 pub use mixed::Mixed;
+pub use restart::Restart;
 
 /// A measurement with its arguments.
 pub trait Scenario {

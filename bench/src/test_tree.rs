@@ -1,7 +1,8 @@
 //! The part of the tree that a run makes for itself, and removes again.
 //!
 //! Its root carries the process id and the time, so that runs side by side, or one after another
-//! that was killed, do not meet. Children are named once; paths are borrowed by every request.
+//! that was killed, do not meet. Nodes are numbered; their paths and data are functions of the
+//! number, so that a million of them need no memory here.
 
 use std::borrow::Cow;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -10,6 +11,7 @@ use menagerie_wire::OpCode;
 use menagerie_wire::data::{Acl, perms};
 use menagerie_wire::proto::{Create, PathVersion};
 
+use crate::clock::Nanos;
 use crate::connection::Connection;
 use crate::conversation::Note;
 use crate::error::BenchError;
@@ -17,58 +19,70 @@ use crate::fleet::Fleet;
 use crate::latency::Recorder;
 use crate::sequence::{SendNumbered, Sequence};
 
-/// Requests in flight per connection while a tree is built or removed.
-const DEPTH: usize = 16;
-
 /// A path that no other run uses.
 pub fn unique_root() -> String {
     let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     format!("/menagerie-bench-{}-{:x}", std::process::id(), since_epoch.as_millis())
 }
 
-/// Creates persistent nodes, open to all, with the data that `data` gives for each number.
-pub fn create<'d>(
+/// Creates the root, empty.
+pub fn create_root(fleet: &mut Fleet, root: &str) -> Result<(), BenchError> {
+    let nothing: fn(u32) -> &'static [u8] = |_| &[];
+    create(fleet, 1, 1, |_| root, nothing, Recorder::default()).map(drop)
+}
+
+/// Deletes the root, which has no children any more.
+pub fn delete_root(fleet: &mut Fleet, root: &str) -> Result<(), BenchError> {
+    delete(fleet, 1, 1, |_| root)
+}
+
+/// Creates `count` persistent nodes that are open to all, `depth` at a time on each connection.
+pub fn create<P: AsRef<str>, D: AsRef<[u8]>>(
     fleet: &mut Fleet,
-    paths: &[String],
-    mut data: impl FnMut(u32) -> Cow<'d, [u8]>,
+    count: u32,
+    depth: usize,
+    path: impl Fn(u32) -> P,
+    mut data: impl FnMut(u32) -> D,
     recorder: Recorder,
 ) -> Result<Recorder, BenchError> {
     let create = |number: u32, connection: &mut Connection, note: Note| {
-        let data = data(number);
+        let (path, data) = (path(number), data(number));
         let body = Create {
-            path: Cow::Borrowed(&paths[number as usize]),
-            data: Some(&data),
+            path: Cow::Borrowed(path.as_ref()),
+            data: Some(data.as_ref()),
             acl: Some(vec![Acl::world(perms::ALL)]),
             flags: 0,
             ttl_ms: None,
         };
         connection.send(OpCode::Create, &body, note);
     };
-    run(fleet, Sequence::new(count(paths), DEPTH, create, recorder))
+    run(fleet, Sequence::new(count, depth, create, recorder))
 }
 
-/// Deletes nodes that have no children.
-pub fn delete(fleet: &mut Fleet, paths: &[String]) -> Result<(), BenchError> {
+/// Deletes `count` nodes that have no children.
+pub fn delete<P: AsRef<str>>(
+    fleet: &mut Fleet,
+    count: u32,
+    depth: usize,
+    path: impl Fn(u32) -> P,
+) -> Result<(), BenchError> {
     let delete = |number: u32, connection: &mut Connection, note: Note| {
-        let path = Cow::Borrowed(paths[number as usize].as_str());
-        connection.send(OpCode::Delete, &PathVersion { path, version: -1 }, note);
+        let path = path(number);
+        let body = PathVersion { path: Cow::Borrowed(path.as_ref()), version: -1 };
+        connection.send(OpCode::Delete, &body, note);
     };
-    run(fleet, Sequence::new(count(paths), DEPTH, delete, Recorder::default())).map(drop)
+    run(fleet, Sequence::new(count, depth, delete, Recorder::default())).map(drop)
 }
 
 fn run<S: SendNumbered>(
     fleet: &mut Fleet,
     mut sequence: Sequence<S>,
 ) -> Result<Recorder, BenchError> {
-    let count = u64::from(sequence.count());
     fleet.run(&mut sequence, None)?;
     if sequence.failed > 0 {
         let (failed, code) = (sequence.failed, sequence.last_error);
-        return Err(BenchError::TestTree { failed, count, code });
+        return Err(BenchError::TestTree { failed, count: sequence.count(), code });
     }
+    sequence.recorder.close(Nanos::now());
     Ok(sequence.recorder)
-}
-
-fn count(paths: &[String]) -> u32 {
-    u32::try_from(paths.len()).expect("no scenario has more than 2^32 nodes")
 }

@@ -22,7 +22,7 @@ use crate::connection::Connection;
 use crate::conversation::Note;
 use crate::cpu::CpuMeter;
 use crate::error::BenchError;
-use crate::fleet::{Driver, Due, Fleet, Reply};
+use crate::fleet::{Driver, Due, Reply};
 use crate::latency::{Operation, Recorder};
 use crate::open_loop::Schedule;
 use crate::random::Random;
@@ -33,6 +33,9 @@ use crate::violations::Violations;
 
 /// How long replies may take after the last request was sent.
 const DRAIN_TIME_MAX: Duration = Duration::from_secs(30);
+
+/// Requests in flight per connection while the keys are created and deleted.
+const BUILD_DEPTH: usize = 16;
 
 #[derive(Args, Clone, Debug)]
 pub struct Mixed {
@@ -104,7 +107,15 @@ impl Scenario for Mixed {
         let mut fleet = self.target.connect()?;
         let root = test_tree::unique_root();
         let keys: Vec<_> = (0..self.keys).map(|key| format!("{root}/{key:07}")).collect();
-        self.build(&mut fleet, &root, &keys)?;
+        let path = |key: u32| keys[key as usize].as_str();
+        let mut value = self.value();
+        let value_of = |key| {
+            checks::label(&mut value, key, 0);
+            value.clone()
+        };
+        test_tree::create_root(&mut fleet, &root)?;
+        let unmeasured = Recorder::default();
+        test_tree::create(&mut fleet, self.keys, BUILD_DEPTH, path, value_of, unmeasured)?;
 
         let mut load = Load::new(self, &keys);
         let start = Nanos::now() + Duration::from_secs_f64(self.warm_up);
@@ -125,26 +136,14 @@ impl Scenario for Mixed {
         let mut report = Report::new("mixed");
         self.describe(&mut report);
         report.measured(&load.recorder, &cpu, &fleet.violations);
-        test_tree::delete(&mut fleet, &keys)?;
-        test_tree::delete(&mut fleet, &[root])?;
+        test_tree::delete(&mut fleet, self.keys, BUILD_DEPTH, path)?;
+        test_tree::delete_root(&mut fleet, &root)?;
         fleet.close();
         Ok(report)
     }
 }
 
 impl Mixed {
-    fn build(&self, fleet: &mut Fleet, root: &str, keys: &[String]) -> Result<(), BenchError> {
-        let nothing = |_| Cow::Borrowed(&[][..]);
-        test_tree::create(fleet, &[root.to_owned()], nothing, Recorder::default())?;
-        let mut value = self.value();
-        let value_of = |key| {
-            checks::label(&mut value, key, 0);
-            Cow::Owned(value.clone())
-        };
-        test_tree::create(fleet, keys, value_of, Recorder::default())?;
-        Ok(())
-    }
-
     fn value(&self) -> Vec<u8> {
         vec![b'm'; self.value_bytes as usize]
     }
