@@ -48,24 +48,46 @@ fn apache_zookeeper_shows_no_difference_from_itself() {
 }
 
 #[test]
-fn a_version_that_is_one_too_high_is_found_by_a_short_script() {
+fn what_a_proxy_changes_is_found_by_a_short_script() {
     let servers = [0, 1].map(|_| Apache::start(&config(Features::All)));
-    let proxy = spoiling_proxy(servers[1].address(), |frame| {
-        // The reply to setData: a header and a Stat, whose version is 32 bytes in.
-        if frame.len() == 16 + 68 && frame[12..16] == [0; 4] {
-            frame[16 + 35] = frame[16 + 35].wrapping_add(1);
-        }
-    });
-    let mut pair = Pair::at([servers[0].address(), proxy], Kind::Apache).expect("both serve");
-    let report = compare(&mut pair, seconds(60)).expect("both go on serving");
-    let finding = report.findings.first().expect("the spoiled replies are found");
-    assert!(finding.script.steps.len() <= 2, "{finding}");
-    assert!(finding.divergence.apache.contains(" version="), "{finding}");
+    let check = |spoil: Spoil, expect: &str| {
+        let proxy = spoiling_proxy(servers[1].address(), spoil);
+        let mut pair = Pair::at([servers[0].address(), proxy], Kind::Apache).expect("both serve");
+        let report = compare(&mut pair, seconds(60)).expect("both go on serving");
+        let finding = report.findings.first().expect("the spoiled replies are found");
+        assert!(finding.script.steps.len() <= 4, "{finding}");
+        assert!(finding.divergence.apache.contains(expect), "{finding}");
+    };
+    check(one_version_too_high, " version=");
+    check(no_event_of_deleted_nodes, "event ");
+    check(error_without_a_zxid, "err=-101");
+}
+
+/// Changes a frame that a server sends; false: keeps it back.
+type Spoil = fn(&mut [u8]) -> bool;
+
+fn one_version_too_high(frame: &mut [u8]) -> bool {
+    // The reply to setData: a header and a Stat, whose version is 32 bytes in.
+    if frame.len() == 16 + 68 && frame[12..16] == [0; 4] {
+        frame[16 + 35] = frame[16 + 35].wrapping_add(1);
+    }
+    true
+}
+
+fn no_event_of_deleted_nodes(frame: &mut [u8]) -> bool {
+    frame.len() < 20 || frame[..4] != [0xff; 4] || frame[16..20] != [0, 0, 0, 2]
+}
+
+fn error_without_a_zxid(frame: &mut [u8]) -> bool {
+    if frame.len() == 16 && frame[12..16] == (-101i32).to_be_bytes() {
+        frame[4..12].fill(0);
+    }
+    true
 }
 
 /// Listens on a port of its own and forwards to `server`; each frame of the server goes through
 /// `spoil` first.
-fn spoiling_proxy(server: SocketAddr, spoil: fn(&mut Vec<u8>)) -> SocketAddr {
+fn spoiling_proxy(server: SocketAddr, spoil: Spoil) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
     let address = listener.local_addr().expect("it was just bound");
     std::thread::spawn(move || {
@@ -77,7 +99,7 @@ fn spoiling_proxy(server: SocketAddr, spoil: fn(&mut Vec<u8>)) -> SocketAddr {
 }
 
 /// Forwards until one end closes, and closes the other then.
-fn forward(mut client: TcpStream, server: SocketAddr, spoil: fn(&mut Vec<u8>)) -> io::Result<()> {
+fn forward(mut client: TcpStream, server: SocketAddr, spoil: Spoil) -> io::Result<()> {
     let mut to_server = TcpStream::connect(server)?;
     for stream in [&client, &to_server] {
         stream.set_nodelay(true)?;
@@ -89,8 +111,9 @@ fn forward(mut client: TcpStream, server: SocketAddr, spoil: fn(&mut Vec<u8>)) -
         to_server.shutdown(Shutdown::Write)
     });
     while let Received::Frame(mut frame) = from_server.receive(Duration::from_secs(600)) {
-        spoil(&mut frame);
-        client.write_all(&framed(&frame))?;
+        if spoil(&mut frame) {
+            client.write_all(&framed(&frame))?;
+        }
     }
     client.shutdown(Shutdown::Both)
 }
