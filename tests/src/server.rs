@@ -9,7 +9,7 @@ use crate::scratch::Scratch;
 use crate::server_config::{ServerConfig, free_address};
 use rustix::process::Signal;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, ExitStatus, Stdio};
 use std::time::Duration;
 
@@ -93,16 +93,28 @@ impl Menagerie {
         self.process.kill();
         self.process = spawn_ready(&self.scratch, self.address, &self.config);
     }
+
+    /// Starts a killed server again and kills it `after` that, whatever it is doing then.
+    pub fn restart_and_kill(&mut self, after: Duration) {
+        self.process.kill();
+        self.process = spawn(&self.scratch, self.address, &self.config);
+        self.process.wait(after);
+        self.process.kill();
+    }
 }
 
-fn spawn_ready(scratch: &Scratch, address: SocketAddr, config: &ServerConfig) -> ChildProcess {
+fn spawn(scratch: &Scratch, address: SocketAddr, config: &ServerConfig) -> ChildProcess {
     let zoo_cfg = scratch.path().join("zoo.cfg");
     let text = config.zoo_cfg(address, &scratch.path().join("data"));
     std::fs::write(&zoo_cfg, text).expect("the scratch directory is writable");
     let mut command = Command::new(binary());
     command.arg("server").arg(&zoo_cfg).current_dir(scratch.path()).stdout(Stdio::null());
     command.env("SERVER_JVMFLAGS", config.jvm_flags().join(" "));
-    let mut process = ChildProcess::spawn(&mut command).expect("the binary can be executed");
+    ChildProcess::spawn(&mut command).expect("the binary can be executed")
+}
+
+fn spawn_ready(scratch: &Scratch, address: SocketAddr, config: &ServerConfig) -> ChildProcess {
+    let mut process = spawn(scratch, address, config);
     let ready = process.wait_for_line(START_TIME_MAX, |line| line.starts_with(READY_LINE_START));
     if ready.is_none() {
         let status = process.wait(Duration::from_secs(1));
@@ -126,9 +138,10 @@ pub fn binary() -> PathBuf {
     path
 }
 
-/// `target/<profile>/menagerie`, from `target/<profile>/deps/<this test>`.
+/// `target/<profile>/menagerie`, from `target/<profile>/deps/<this test>` or `…/<this program>`.
 fn beside_this_test() -> PathBuf {
     let test = std::env::current_exe().expect("the kernel knows the path of this test");
-    let profile_dir = test.parent().and_then(Path::parent).expect("a test lies in deps/");
+    let dir = test.parent().expect("a program lies in a directory");
+    let profile_dir = if dir.ends_with("deps") { dir.parent().unwrap_or(dir) } else { dir };
     profile_dir.join("menagerie")
 }

@@ -1,10 +1,11 @@
 //! SIGKILL in a loop under load: nothing acknowledged is lost, nothing else is kept by half.
 //!
 //! A few [`worker`]s pipeline creates, writes, deletes, multis, sequential and ephemeral creates
-//! and closed sessions. At a random moment the server is killed and started again; then the whole
-//! tree is read, and each worker's [`history`] says whether it can be. Zxids may not go back, a
-//! sequence number once acknowledged is never handed out again, sessions are resumed with their
-//! ephemerals. Snapshots and log segments are kept small, so that kills hit their changes too.
+//! and closed sessions. At a random moment the server is killed and started again, sometimes
+//! killed in its start too; then the whole tree is read, and each worker's [`history`] says whether
+//! it can be. Zxids may not go back, a sequence number once acknowledged is never handed out again,
+//! sessions are resumed with their ephemerals. Snapshots and log segments are kept small, so that
+//! kills hit their changes too.
 //!
 //! SIGKILL leaves the page cache alive: that a sync reaches the disk is not shown here.
 
@@ -27,6 +28,9 @@ use worker::{SEQUENCE_DIR, Seen, Worker};
 
 /// A server is killed at most so long after the load began.
 const LOAD_TIME_MAX: Duration = Duration::from_millis(600);
+
+/// A server that is killed in its start is killed at most so long after it began.
+const START_TIME_MAX: Duration = Duration::from_millis(60);
 
 /// How long to go on: until the time is over or the kills are done.
 #[derive(Clone, Copy, Debug)]
@@ -78,6 +82,11 @@ pub fn run(budget: Budget) -> io::Result<Report> {
             report.count(outcome, &mut names);
         });
         report.kills += 1;
+        while random.chance(30) {
+            let start = random.below(START_TIME_MAX.as_micros() as usize) as u64;
+            server.restart_and_kill(Duration::from_micros(start));
+            report.kills += 1;
+        }
         server.restart();
         if let Err(violation) = check(&server, &mut workers, &mut report, &mut names)? {
             report.violations.push(violation);
