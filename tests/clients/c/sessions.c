@@ -1,0 +1,120 @@
+/* The life of a session. */
+#include "harness.h"
+
+#include <signal.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static int ephemeral(zhandle_t *zh, const char *path) {
+    return zoo_create(zh, path, "", 0, &ZOO_OPEN_ACL_UNSAFE, ZOO_EPHEMERAL, NULL, 0);
+}
+
+/* A session whose process died without closing it; it owns the ephemeral node `path`. */
+static clientid_t orphan(struct stage *s, const char *path, int timeout_ms) {
+    int pipe_ends[2];
+    clientid_t id;
+    EQUAL(pipe(pipe_ends), 0);
+    pid_t child = fork();
+    if (child == 0) {
+        struct events session;
+        zhandle_t *zh = connect_to(s->server, timeout_ms, NULL, &session);
+        EQUAL(ephemeral(zh, path), ZOK);
+        EQUAL(write(pipe_ends[1], zoo_client_id(zh), sizeof id), sizeof id);
+        kill(getpid(), SIGKILL);
+    }
+    EQUAL(read(pipe_ends[0], &id, sizeof id), sizeof id);
+    waitpid(child, NULL, 0);
+    return id;
+}
+
+static void closing_removes_ephemerals(struct stage *s) {
+    struct events session;
+    zhandle_t *zh = connect_to(s->server, SESSION_MS, NULL, &session);
+    EQUAL(ephemeral(zh, under(s, "e")), ZOK);
+    EQUAL(zookeeper_close(zh), ZOK);
+    EQUAL(zoo_exists(s->zh, under(s, "e"), 0, NULL), ZNONODE);
+}
+
+static void a_dead_client_expires(struct stage *s) {
+    struct events seen;
+    events_init(&seen);
+    EQUAL(zoo_wexists(s->zh, under(s, "e"), tell, &seen, NULL), ZNONODE);
+    clientid_t id = orphan(s, under(s, "e"), 4000);
+    expect_event(&seen, ZOO_CREATED_EVENT, under(s, "e"));
+    EQUAL(zoo_wexists(s->zh, under(s, "e"), tell, &seen, NULL), ZOK);
+    expect_event(&seen, ZOO_DELETED_EVENT, under(s, "e"));
+    struct events session;
+    events_init(&session);
+    zhandle_t *zh = zookeeper_init(s->server, tell, 4000, &id, &session, 0);
+    expect_state(&session, ZOO_EXPIRED_SESSION_STATE);
+    zookeeper_close(zh);
+}
+
+static void a_session_resumes_with_id_and_password(struct stage *s) {
+    struct events session;
+    struct Stat stat;
+    clientid_t id = orphan(s, under(s, "e"), SESSION_MS);
+    zhandle_t *zh = connect_to(s->server, SESSION_MS, &id, &session);
+    EQUAL(zoo_client_id(zh)->client_id, id.client_id);
+    EQUAL(zoo_exists(s->zh, under(s, "e"), 0, &stat), ZOK);
+    EQUAL(stat.ephemeralOwner, id.client_id);
+    zookeeper_close(zh);
+    EQUAL(zoo_exists(s->zh, under(s, "e"), 0, NULL), ZNONODE);
+}
+
+static void a_wrong_password_gains_nothing(struct stage *s) {
+    struct events session;
+    clientid_t id = *zoo_client_id(s->zh);
+    EQUAL(ephemeral(s->zh, under(s, "e")), ZOK);
+    memset(id.passwd, 1, sizeof id.passwd);
+    events_init(&session);
+    zhandle_t *thief = zookeeper_init(s->server, tell, SESSION_MS, &id, &session, 0);
+    expect_state(&session, ZOO_EXPIRED_SESSION_STATE);
+    zookeeper_close(thief);
+    zhandle_t *other = connect_to(s->server, SESSION_MS, NULL, &session);
+    EQUAL(zoo_exists(other, under(s, "e"), 0, NULL), ZOK);
+    zookeeper_close(other);
+}
+
+static void the_server_bounds_the_timeout(struct stage *s) {
+    int asked_and_granted[][2] = {{1000, 4000}, {10000, 10000}, {600000, 40000}};
+    for (int n = 0; n < 3; n++) {
+        struct events session;
+        zhandle_t *zh = connect_to(s->server, asked_and_granted[n][0], NULL, &session);
+        EQUAL(zoo_recv_timeout(zh), asked_and_granted[n][1]);
+        zookeeper_close(zh);
+    }
+}
+
+static void an_idle_session_lives(struct stage *s) {
+    struct events session;
+    zhandle_t *zh = connect_to(s->server, 4000, NULL, &session);
+    EQUAL(ephemeral(zh, under(s, "e")), ZOK);
+    sleep(9); /* the claim is about time passing */
+    expect_no_event(zh, &session);
+    EQUAL(zoo_exists(s->zh, under(s, "e"), 0, NULL), ZOK);
+    zookeeper_close(zh);
+}
+
+static void a_session_outlives_a_killed_server(struct stage *s) {
+    struct Stat stat;
+    int64_t id = zoo_client_id(s->zh)->client_id;
+    EQUAL(ephemeral(s->zh, under(s, "e")), ZOK);
+    restart_server();
+    expect_state(&s->session, ZOO_CONNECTED_STATE);
+    EQUAL(zoo_client_id(s->zh)->client_id, id);
+    EQUAL(zoo_exists(s->zh, under(s, "e"), 0, &stat), ZOK);
+    EQUAL(stat.ephemeralOwner, id);
+}
+
+const struct test session_tests[] = {
+    TEST(closing_removes_ephemerals),
+    TEST(a_dead_client_expires),
+    TEST(a_session_resumes_with_id_and_password),
+    TEST(a_wrong_password_gains_nothing),
+    TEST(the_server_bounds_the_timeout),
+    TEST(an_idle_session_lives),
+    RESTARTS(a_session_outlives_a_killed_server),
+    {0},
+};
