@@ -21,6 +21,8 @@ use std::time::Duration;
 
 /// What a fresh directory starts with: made in a few milliseconds.
 const FIRST_SEGMENT_BYTES: u64 = 1 << 20;
+/// Header, one batch, one mark.
+const SEGMENT_BYTES_MIN: u64 = 3 * BLOCK_BYTES as u64;
 const SEGMENT_GROWTH: u64 = 4;
 /// Files kept for later; more are removed.
 const SPARES_MAX: usize = 2;
@@ -67,7 +69,7 @@ impl<D: Disk> SegmentPool<D> {
     /// `segment_bytes` is the size that segments grow to, as `preAllocSize` says.
     pub fn open(disk: D, segment_bytes: u64) -> Result<Self, WalError> {
         let segment_bytes =
-            segment_bytes.next_multiple_of(BLOCK_BYTES as u64).max(2 * BLOCK_BYTES as u64);
+            segment_bytes.next_multiple_of(BLOCK_BYTES as u64).max(SEGMENT_BYTES_MIN);
         let state = State {
             ready: Vec::new(),
             wanted_bytes: None,

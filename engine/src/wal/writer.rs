@@ -19,7 +19,8 @@ use super::record::Chain;
 use super::segment::{FIRST_BATCH_AT, SegmentHeader, log_file_name};
 use super::{WalError, follows};
 use crate::disk::{
-    Access, Adoption, Buffer, Commit, CommitFailure, CommitQueue, Disk, DiskFile, Finished,
+    Access, Adoption, BLOCK_BYTES, Buffer, Commit, CommitFailure, CommitQueue, Disk, DiskFile,
+    Finished,
 };
 use menagerie_wire::Zxid;
 use std::os::fd::RawFd;
@@ -28,6 +29,9 @@ use std::time::{Duration, Instant};
 
 /// A batch is one write, whose length the kernel keeps in 31 bits.
 const BATCH_BYTES_MAX: usize = 1 << 30;
+
+/// Kept free at the end of a segment, so that its last batch can always be followed by a mark.
+const MARK_BYTES: u64 = BLOCK_BYTES as u64;
 
 /// How a log is written.
 #[derive(Clone, Copy, Debug)]
@@ -165,8 +169,7 @@ impl<D: Disk> Writer<D> {
     pub fn mark_idle(&mut self) -> Result<bool, WalError> {
         self.refuse_after_failure()?;
         let idle = self.under_way.is_none() && self.gathering.is_empty();
-        let room = self.segment.as_ref().is_some_and(|segment| segment.has_room(&self.gathering));
-        if !(idle && room && self.mark_due) {
+        if !(idle && self.mark_due) {
             return Ok(false);
         }
         self.start_commit()?;
@@ -259,8 +262,11 @@ impl<D: Disk> Writer<D> {
     }
 
     fn start_commit(&mut self) -> Result<(), WalError> {
-        let fits = self.segment.as_ref().is_some_and(|segment| segment.has_room(&self.gathering));
-        let begins = if fits && !self.roll_due {
+        let goes_on = self.segment.as_ref().is_some_and(|segment| {
+            // A mark belongs behind the batch it covers, also when a roll is due.
+            self.gathering.is_empty() || (!self.roll_due && segment.has_room(&self.gathering))
+        });
+        let begins = if goes_on {
             None
         } else {
             match self.begin_segment() {
@@ -301,7 +307,7 @@ impl<D: Disk> Writer<D> {
     /// Opens the segment that the gathered batch begins, and moves the batch behind its seed.
     fn begin_segment(&mut self) -> Result<(SegmentHeader, Adoption), WalError> {
         let first_zxid = self.gathering.first_zxid().unwrap_or(self.last);
-        let bytes = FIRST_BATCH_AT + self.gathering.disk_bytes() as u64;
+        let bytes = FIRST_BATCH_AT + self.gathering.disk_bytes() as u64 + MARK_BYTES;
         let Spare { name: from, file, bytes } = self.pool.take(bytes)?;
         let nonce = self.nonce_next;
         self.nonce_next = Chain::seed(nonce).0;
@@ -352,7 +358,7 @@ impl<D: Disk> Writer<D> {
 
 impl<F> OpenSegment<F> {
     fn has_room(&self, batch: &Batch) -> bool {
-        self.end + batch.disk_bytes() as u64 <= self.bytes
+        self.end + batch.disk_bytes() as u64 + MARK_BYTES <= self.bytes
     }
 }
 
