@@ -4,6 +4,7 @@
 //! halves.
 #![deny(unsafe_code)]
 
+pub mod admin;
 pub mod cli;
 pub mod client;
 pub mod config;

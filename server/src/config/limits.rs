@@ -62,3 +62,6 @@ pub const CONTAINER_DELETES_PER_MINUTE_DEFAULT: u32 = 10_000;
 
 /// The longest of all configurable waits: nothing that counts milliseconds can overflow with it.
 pub const WAIT_MAX: Duration = Duration::from_secs(366 * 24 * 3600);
+
+/// First path components whose traffic is counted one by one: clients choose them.
+pub const NAMESPACES_COUNTED_MAX: usize = 256;

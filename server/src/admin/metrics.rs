@@ -1,0 +1,303 @@
+//! Counters: plain numbers, owned by one core each, merged by whoever reports.
+//!
+//! A core that counts writes only its own memory; there is no shared line and no atomic. A report
+//! asks each core for a copy and merges the copies. What the numbers are called outside stands in
+//! `mntr`; a field that counts what Apache counts says so.
+
+use hashbrown::HashMap;
+use hdrhistogram::Histogram;
+
+use crate::config::limits::NAMESPACES_COUNTED_MAX;
+
+/// How often, how much, and between which bounds.
+// ZooKeeper: AvgMinMaxCounter, SimpleCounter.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Summary {
+    pub count: u64,
+    pub sum: u64,
+    /// 0 while nothing was recorded.
+    pub min: u64,
+    pub max: u64,
+}
+
+impl Summary {
+    pub fn record(&mut self, value: u64) {
+        self.merge(&Self { count: 1, sum: value, min: value, max: value });
+    }
+
+    pub fn merge(&mut self, other: &Self) {
+        if other.count == 0 {
+            return;
+        }
+        self.min = if self.count == 0 { other.min } else { self.min.min(other.min) };
+        self.max = self.max.max(other.max);
+        self.sum += other.sum;
+        self.count += other.count;
+    }
+
+    /// The mean with four digits, as Apache rounds it.
+    pub fn average(&self) -> f64 {
+        if self.count == 0 {
+            return 0.0;
+        }
+        (self.sum as f64 / self.count as f64 * 1e4).round() / 1e4
+    }
+
+    /// The same, counted in units of `unit`: means keep their digits, the others are cut.
+    pub(super) fn in_units(&self, unit: u64) -> (f64, Self) {
+        let average = (self.average() / unit as f64 * 1e4).round() / 1e4;
+        let Self { count, sum, min, max } = *self;
+        (average, Self { count, sum: sum / unit, min: min / unit, max: max / unit })
+    }
+}
+
+/// Times in microseconds, with their distribution.
+#[derive(Clone, Debug)]
+pub struct Latency {
+    pub summary: Summary,
+    /// To two digits, up to [`Latency::US_MAX`].
+    histogram: Histogram<u64>,
+}
+
+impl Latency {
+    /// Anything longer counts as this in the distribution: an hour.
+    const US_MAX: u64 = 3_600_000_000;
+
+    pub fn record_us(&mut self, us: u64) {
+        self.summary.record(us);
+        self.histogram.saturating_record(us);
+    }
+
+    pub fn merge(&mut self, other: &Self) {
+        self.summary.merge(&other.summary);
+        self.histogram.add(&other.histogram).expect("both have the same bounds");
+    }
+
+    /// The time that a share of all did not exceed; 0 when there were none.
+    pub fn quantile_us(&self, share: f64) -> u64 {
+        self.histogram.value_at_quantile(share)
+    }
+}
+
+impl Default for Latency {
+    fn default() -> Self {
+        let histogram = Histogram::new_with_bounds(1, Self::US_MAX, 2);
+        let histogram = histogram.expect("the bounds are constants that satisfy it");
+        Self { summary: Summary::default(), histogram }
+    }
+}
+
+/// Bytes of reads and writes by the first component of their path.
+// ZooKeeper: read_per_namespace, write_per_namespace.
+#[derive(Clone, Debug, Default)]
+pub struct Namespaces {
+    by_name: HashMap<String, NamespaceTraffic>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct NamespaceTraffic {
+    pub read: Summary,
+    pub write: Summary,
+}
+
+impl Namespaces {
+    /// A read of `path` that transferred `bytes` beside it.
+    // ZooKeeper: DataTree.updateReadStat.
+    pub fn record_read(&mut self, path: &str, bytes: usize) {
+        if let Some(traffic) = self.traffic(path) {
+            traffic.read.record((path.len() + bytes) as u64);
+        }
+    }
+
+    /// A create or setData of `path` with `bytes` of data.
+    // ZooKeeper: DataTree.updateWriteStat.
+    pub fn record_write(&mut self, path: &str, bytes: usize) {
+        if let Some(traffic) = self.traffic(path) {
+            traffic.write.record((path.len() + bytes) as u64);
+        }
+    }
+
+    /// Clients choose the names: above the limit no new one is counted.
+    fn traffic(&mut self, path: &str) -> Option<&mut NamespaceTraffic> {
+        let below = path.strip_prefix('/')?;
+        let name = below.split('/').next().filter(|name| !name.is_empty())?;
+        if self.by_name.len() < NAMESPACES_COUNTED_MAX {
+            Some(self.by_name.entry_ref(name).or_default())
+        } else {
+            self.by_name.get_mut(name)
+        }
+    }
+
+    pub fn merge(&mut self, other: &Self) {
+        for (name, traffic) in &other.by_name {
+            let into = self.by_name.entry_ref(name.as_str()).or_default();
+            into.read.merge(&traffic.read);
+            into.write.merge(&traffic.write);
+        }
+    }
+
+    /// In the order of names.
+    pub(super) fn sorted(&self) -> Vec<(&str, &NamespaceTraffic)> {
+        let mut all: Vec<_> =
+            self.by_name.iter().map(|(name, traffic)| (name.as_str(), traffic)).collect();
+        all.sort_unstable_by_key(|(name, _)| *name);
+        all
+    }
+}
+
+/// What a shard counts. `srst` sets it back to its default.
+#[derive(Clone, Debug, Default)]
+pub struct ShardCounters {
+    pub packets_received: u64,
+    pub packets_sent: u64,
+    pub bytes_received: u64,
+    /// Bytes of replies, and of events.
+    pub response_bytes: u64,
+    pub watch_bytes: u64,
+    /// Sizes of replies, and the last one.
+    pub response_sizes: Summary,
+    pub response_size_last: u64,
+    /// ConnectRequests.
+    pub connection_requests: u64,
+    /// Connections above a limit, closed at once.
+    pub connections_rejected: u64,
+    /// Connections that the server ended.
+    pub connections_dropped: u64,
+    /// Connections without a ConnectRequest in time.
+    pub handshakes_timed_out: u64,
+    pub auth_failures: u64,
+    /// Frames above `jute.maxbuffer`.
+    pub large_requests_rejected: u64,
+    /// From the arrival of a request to its reply: all, reads, writes.
+    pub latency: Latency,
+    pub read_latency: Latency,
+    pub update_latency: Latency,
+    /// Connections told, per event, by its type.
+    pub told_created: Summary,
+    pub told_deleted: Summary,
+    pub told_changed: Summary,
+    pub told_children: Summary,
+    pub namespaces: Namespaces,
+}
+
+impl ShardCounters {
+    pub fn merge(&mut self, other: &Self) {
+        self.packets_received += other.packets_received;
+        self.packets_sent += other.packets_sent;
+        self.bytes_received += other.bytes_received;
+        self.response_bytes += other.response_bytes;
+        self.watch_bytes += other.watch_bytes;
+        self.response_sizes.merge(&other.response_sizes);
+        if other.response_size_last != 0 {
+            self.response_size_last = other.response_size_last;
+        }
+        self.connection_requests += other.connection_requests;
+        self.connections_rejected += other.connections_rejected;
+        self.connections_dropped += other.connections_dropped;
+        self.handshakes_timed_out += other.handshakes_timed_out;
+        self.auth_failures += other.auth_failures;
+        self.large_requests_rejected += other.large_requests_rejected;
+        self.latency.merge(&other.latency);
+        self.read_latency.merge(&other.read_latency);
+        self.update_latency.merge(&other.update_latency);
+        self.told_created.merge(&other.told_created);
+        self.told_deleted.merge(&other.told_deleted);
+        self.told_changed.merge(&other.told_changed);
+        self.told_children.merge(&other.told_children);
+        self.namespaces.merge(&other.namespaces);
+    }
+
+    /// One reply of `bytes` is on its way, `latency_us` after its request arrived.
+    pub fn record_reply(&mut self, is_write: bool, bytes: usize, latency_us: u64) {
+        self.packets_sent += 1;
+        self.response_bytes += bytes as u64;
+        self.response_sizes.record(bytes as u64);
+        self.response_size_last = bytes as u64;
+        self.latency.record_us(latency_us);
+        if is_write {
+            self.update_latency.record_us(latency_us);
+        } else {
+            self.read_latency.record_us(latency_us);
+        }
+    }
+}
+
+/// What the sequencer, the log and housekeeping count. `srst` sets it back to its default.
+#[derive(Clone, Debug, Default)]
+pub struct WriteCounters {
+    /// Requests that were judged, and how long that took.
+    pub prepared: u64,
+    pub prepare_us: Summary,
+    pub close_session_us: Latency,
+    /// From the beginning of judging to the commit.
+    pub propagation: Latency,
+    pub committed: u64,
+    /// Records appended, records per commit, and how long a commit took on the disk.
+    pub logged: u64,
+    pub batch_records: Summary,
+    pub sync_us: Summary,
+    pub sessions_expired: u64,
+    pub digest_mismatches: u64,
+    pub snapshot_ms: Summary,
+    pub snapshot_errors: u64,
+}
+
+/// What the start did. It stays as it is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct StartFacts {
+    pub recovery_ms: u64,
+    pub snapshot_load_ms: u64,
+    pub replay_ms: u64,
+    pub replayed_txns: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn summaries_of_two_cores_merge_into_one() {
+        let mut one = Summary::default();
+        one.record(5);
+        one.record(2);
+        let mut all = Summary::default();
+        all.merge(&one);
+        all.merge(&Summary::default());
+        all.merge(&Summary { count: 1, sum: 0, min: 0, max: 0 });
+        assert_eq!(all, Summary { count: 3, sum: 7, min: 0, max: 5 });
+        assert_eq!(all.average(), 2.3333);
+        assert_eq!(Summary::default().average(), 0.0);
+    }
+
+    #[test]
+    fn quantiles_are_within_a_hundredth() {
+        let mut latency = Latency::default();
+        (1..=1_000).for_each(|us| latency.record_us(us));
+        latency.record_us(u64::MAX >> 8);
+        let mut merged = Latency::default();
+        merged.merge(&latency);
+        let near = |share, us: f64| {
+            let got = merged.quantile_us(share) as f64;
+            assert!((got - us).abs() <= us / 100.0, "{share}: {got}");
+        };
+        near(0.5, 500.0);
+        near(0.95, 950.0);
+        assert_eq!(Latency::default().quantile_us(0.99), 0);
+    }
+
+    #[test]
+    fn traffic_is_counted_by_the_first_component_and_bounded() {
+        let mut namespaces = Namespaces::default();
+        namespaces.record_read("/f", 68);
+        namespaces.record_write("/f/g", 10);
+        namespaces.record_read("/", 100);
+        let traffic = *namespaces.sorted()[0].1;
+        assert_eq!((traffic.read.sum, traffic.write.sum), (70, 14));
+        for index in 0..2 * NAMESPACES_COUNTED_MAX {
+            namespaces.record_read(&format!("/n{index}"), 1);
+        }
+        namespaces.record_read("/f", 68);
+        assert_eq!(namespaces.sorted().len(), NAMESPACES_COUNTED_MAX);
+        assert_eq!(namespaces.sorted()[0].1.read.count, 2);
+    }
+}

@@ -1,0 +1,267 @@
+//! `mntr`: one line per figure, `zk_key<TAB>value`, under Apache's keys.
+//!
+//! Exporters look keys up by name, so every key that Apache's server prints is here. Those of
+//! mechanisms that this server does not have (queues between its threads, response caches, a JVM)
+//! are printed as 0, which is what they are. Times are measured in microseconds and told in
+//! milliseconds, as in Apache; means keep their digits.
+// ZooKeeper: MonitorCommand, ServerMetrics, ZooKeeperServer.registerMetrics.
+
+use super::FileDescriptors;
+use super::four_letter::put;
+use super::metrics::{Latency, ShardCounters, StartFacts, Summary, WriteCounters};
+use super::report::ServerReport;
+use crate::cli::VERSION;
+
+/// Everything that `mntr` tells.
+#[derive(Clone, Debug)]
+pub struct MntrReport {
+    pub server: ServerReport,
+    pub sessions: usize,
+    pub ephemerals: u64,
+    pub watches: usize,
+    /// Paths and data of the tree, approximately.
+    pub data_bytes: u64,
+    pub files: FileDescriptors,
+    pub uptime_ms: u64,
+    /// Of all shards, merged.
+    pub shards: ShardCounters,
+    pub writes: WriteCounters,
+    pub start: StartFacts,
+}
+
+/// Counters of what this server does not have.
+const ABSENT_COUNTERS: [&str; 41] = [
+    "add_dead_watcher_stall_time",
+    "cnxn_closed_without_zk_server_running",
+    "connection_revalidate_count",
+    "dead_watchers_cleared",
+    "dead_watchers_queued",
+    "diff_count",
+    "ensemble_auth_fail",
+    "ensemble_auth_skip",
+    "ensemble_auth_success",
+    "insecure_admin_count",
+    "learner_commit_received_count",
+    "learner_proposal_received_count",
+    "local_sessions",
+    "looking_count",
+    "non_mtls_local_conn_count",
+    "non_mtls_remote_conn_count",
+    "outstanding_changes_queued",
+    "outstanding_changes_removed",
+    "outstanding_tls_handshake",
+    "proposal_count",
+    "quit_leading_due_to_disloyal_voter",
+    "request_commit_queued",
+    "request_throttle_wait_count",
+    "requests_not_forwarded_to_commit_processor",
+    "response_packet_cache_hits",
+    "response_packet_cache_misses",
+    "response_packet_get_children_cache_hits",
+    "response_packet_get_children_cache_misses",
+    "restore_error_count",
+    "restore_rate_limited_count",
+    "revalidate_count",
+    "skip_learner_request_to_next_processor_count",
+    "snap_count",
+    "snapshot_rate_limited_count",
+    "stale_replies",
+    "stale_requests",
+    "stale_requests_dropped",
+    "throttled_ops",
+    "tls_handshake_exceeded",
+    "unrecoverable_error_count",
+    "unsuccessful_handshake",
+];
+
+/// Summaries of what this server does not have.
+const ABSENT_SUMMARIES: [&str; 29] = [
+    "commit_commit_proc_req_queued",
+    "commit_process_time",
+    "concurrent_request_processing_in_commit_processor",
+    "connection_token_deficit",
+    "election_time",
+    "follower_sync_time",
+    "inflight_diff_count",
+    "inflight_snap_count",
+    "leader_unavailable_time",
+    "learner_request_processor_queue_size",
+    "netty_queued_buffer_capacity",
+    "observer_sync_time",
+    "pending_session_queue_size",
+    "prep_processor_queue_size",
+    "proposal_process_time",
+    "read_commit_proc_issued",
+    "read_commit_proc_req_queued",
+    "reads_after_write_in_session_queue",
+    "reads_issued_from_session_queue",
+    "requests_in_session_queue",
+    "restore_time",
+    "session_queues_drained",
+    "socket_closing_time",
+    "sync_processor_queue_size",
+    "time_waiting_empty_pool_in_commit_processor_read_ms",
+    "unavailable_time",
+    "write_batch_time_in_commit_processor",
+    "write_commit_proc_issued",
+    "write_commit_proc_req_queued",
+];
+
+/// Distributions of what this server does not have.
+const ABSENT_LATENCIES: [&str; 19] = [
+    "commit_propagation_latency",
+    "dead_watchers_cleaner_latency",
+    "jvm_pause_time_ms",
+    "local_write_committed_time_ms",
+    "om_commit_process_time_ms",
+    "om_proposal_process_time_ms",
+    "prep_processor_queue_time_ms",
+    "proposal_ack_creation_latency",
+    "proposal_latency",
+    "quorum_ack_latency",
+    "read_commitproc_time_ms",
+    "read_final_proc_time_ms",
+    "request_throttle_queue_time_ms",
+    "server_write_committed_time_ms",
+    "sync_processor_queue_and_flush_time_ms",
+    "sync_processor_queue_flush_time_ms",
+    "sync_processor_queue_time_ms",
+    "write_commitproc_time_ms",
+    "write_final_proc_time_ms",
+];
+
+const QUANTILES: [(&str, f64); 4] = [("p50", 0.5), ("p95", 0.95), ("p99", 0.99), ("p999", 0.999)];
+
+const US_PER_MS: u64 = 1_000;
+
+pub fn mntr(report: &MntrReport) -> String {
+    let mut lines = Lines(String::with_capacity(24 << 10));
+    put_gauges(&mut lines, report);
+    put_counters(&mut lines, report);
+    put_summaries(&mut lines, report);
+    for (name, traffic) in report.shards.namespaces.sorted() {
+        for (kind, summary) in [("read", &traffic.read), ("write", &traffic.write)] {
+            if summary.count > 0 {
+                lines.summary(&format!("{name}_{kind}_per_namespace"), summary, 1);
+            }
+        }
+    }
+    lines.0
+}
+
+fn put_gauges(lines: &mut Lines, report: &MntrReport) {
+    let MntrReport { server, shards, files, .. } = report;
+    lines.value("version", VERSION);
+    lines.value("server_state", server.mode.as_str());
+    lines.value("uptime", report.uptime_ms);
+    lines.value("min_latency", server.latency.min_ms);
+    lines.mean("avg_latency", server.latency.avg_ms);
+    lines.value("max_latency", server.latency.max_ms);
+    lines.value("packets_received", server.packets_received);
+    lines.value("packets_sent", server.packets_sent);
+    lines.value("num_alive_connections", server.connections);
+    lines.value("outstanding_requests", server.outstanding_requests);
+    lines.value("znode_count", server.node_count);
+    lines.value("watch_count", report.watches);
+    lines.value("ephemerals_count", report.ephemerals);
+    lines.value("approximate_data_size", report.data_bytes);
+    lines.value("global_sessions", report.sessions);
+    lines.value("open_file_descriptor_count", files.open);
+    lines.value("max_file_descriptor_count", files.max);
+    lines.mean("connection_drop_probability", 0.0);
+    let sizes = shards.response_sizes;
+    let none = sizes.count == 0;
+    let size = |bytes: u64| if none { -1 } else { i64::try_from(bytes).unwrap_or(i64::MAX) };
+    lines.value("last_client_response_size", size(shards.response_size_last));
+    lines.value("min_client_response_size", size(sizes.min));
+    lines.value("max_client_response_size", size(sizes.max));
+}
+
+fn put_counters(lines: &mut Lines, report: &MntrReport) {
+    let MntrReport { shards, writes, .. } = report;
+    for (key, count) in [
+        ("auth_failed_count", shards.auth_failures),
+        ("bytes_received_count", shards.bytes_received),
+        ("response_bytes", shards.response_bytes),
+        ("watch_bytes", shards.watch_bytes),
+        ("connection_request_count", shards.connection_requests),
+        ("connection_rejected", shards.connections_rejected),
+        ("connection_drop_count", shards.connections_dropped),
+        ("sessionless_connections_expired", shards.handshakes_timed_out),
+        ("large_requests_rejected", shards.large_requests_rejected),
+        ("prep_processor_request_queued", writes.prepared),
+        ("sync_processor_request_queued", writes.logged),
+        ("commit_count", writes.committed),
+        ("stale_sessions_expired", writes.sessions_expired),
+        ("digest_mismatches_count", writes.digest_mismatches),
+        ("snapshot_error_count", writes.snapshot_errors),
+    ] {
+        lines.value(key, count);
+    }
+    for key in ABSENT_COUNTERS {
+        lines.value(key, 0);
+    }
+}
+
+fn put_summaries(lines: &mut Lines, report: &MntrReport) {
+    let MntrReport { shards, writes, start, .. } = report;
+    let once = |value| Summary { count: 1, sum: value, min: value, max: value };
+    for (key, summary, unit) in [
+        ("node_created_watch_count", shards.told_created, 1),
+        ("node_deleted_watch_count", shards.told_deleted, 1),
+        ("node_changed_watch_count", shards.told_changed, 1),
+        ("node_children_watch_count", shards.told_children, 1),
+        ("prep_process_time", writes.prepare_us, US_PER_MS),
+        ("sync_processor_batch_size", writes.batch_records, 1),
+        ("sync_process_time", writes.sync_us, US_PER_MS),
+        ("fsynctime", writes.sync_us, US_PER_MS),
+        ("snapshottime", writes.snapshot_ms, 1),
+        ("dbinittime", once(start.recovery_ms), 1),
+        ("startup_snap_load_time", once(start.snapshot_load_ms), 1),
+        ("startup_txns_load_time", once(start.replay_ms), 1),
+        ("startup_txns_loaded", once(start.replayed_txns), 1),
+    ] {
+        lines.summary(key, &summary, unit);
+    }
+    for key in ABSENT_SUMMARIES {
+        lines.summary(key, &Summary::default(), 1);
+    }
+    lines.latency("readlatency", &shards.read_latency);
+    lines.latency("updatelatency", &shards.update_latency);
+    lines.latency("propagation_latency", &writes.propagation);
+    lines.latency("close_session_prep_time", &writes.close_session_us);
+    let absent = Latency::default();
+    for key in ABSENT_LATENCIES {
+        lines.latency(key, &absent);
+    }
+}
+
+struct Lines(String);
+
+impl Lines {
+    fn value(&mut self, key: &str, value: impl std::fmt::Display) {
+        put(&mut self.0, format_args!("zk_{key}\t{value}\n"));
+    }
+
+    /// A floating-point number as Java prints it: never without a point.
+    fn mean(&mut self, key: &str, value: f64) {
+        put(&mut self.0, format_args!("zk_{key}\t{value:?}\n"));
+    }
+
+    fn summary(&mut self, key: &str, summary: &Summary, unit: u64) {
+        let (average, summary) = summary.in_units(unit);
+        self.mean(&format!("avg_{key}"), average);
+        self.value(&format!("min_{key}"), summary.min);
+        self.value(&format!("max_{key}"), summary.max);
+        self.value(&format!("cnt_{key}"), summary.count);
+        self.value(&format!("sum_{key}"), summary.sum);
+    }
+
+    fn latency(&mut self, key: &str, latency: &Latency) {
+        self.summary(key, &latency.summary, US_PER_MS);
+        for (prefix, share) in QUANTILES {
+            let ms = latency.quantile_us(share) / US_PER_MS;
+            self.value(&format!("{prefix}_{key}"), ms);
+        }
+    }
+}
