@@ -9,4 +9,5 @@ pub mod disk;
 pub mod manifest;
 pub mod path;
 pub mod tree;
+pub mod txn;
 pub mod wal;
