@@ -8,5 +8,8 @@ pub mod admin;
 pub mod cli;
 pub mod client;
 pub mod config;
+pub mod housekeeping;
+pub mod runtime;
 pub mod sequencer;
+pub mod serve;
 pub mod watch;

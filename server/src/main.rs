@@ -1,2 +1,72 @@
-//! The binary.
-fn main() {}
+//! The binary: words of the operator in, a server in the foreground, an exit code out.
+//!
+//! 0 is a clean end, 1 a failure, 2 a command line or configuration that cannot be followed.
+
+use std::process::ExitCode;
+use std::thread;
+
+use clap::Parser;
+use menagerie::cli::{Cli, Command, EXIT_USAGE, ServerArgs};
+use menagerie::config::Config;
+use menagerie::serve::Server;
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+use tracing_subscriber::EnvFilter;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    let Command::Server(args) = Cli::parse().command;
+    let filter = EnvFilter::try_from_env("MENAGERIE_LOG").unwrap_or_else(|_| "info".into());
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    serve(&args)
+}
+
+fn serve(args: &ServerArgs) -> ExitCode {
+    let jvm_flags = std::env::var("SERVER_JVMFLAGS").unwrap_or_default();
+    let config = match Config::load(args.file().as_deref(), &jvm_flags, &args.overrides()) {
+        Ok(config) => config,
+        Err(error) => {
+            eprintln!("menagerie: {error}");
+            return ExitCode::from(EXIT_USAGE);
+        }
+    };
+    if !config.unknown_keys.is_empty() {
+        tracing::warn!("keys that mean nothing here: {}", config.unknown_keys.join(", "));
+    }
+    let server = match Server::start(&config) {
+        Ok(server) => server,
+        Err(error) => {
+            eprintln!("menagerie: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    eprintln!(
+        "menagerie: serving clients on {}, data in {}",
+        server.address,
+        config.data_dir.display()
+    );
+    stop_on_signal(server.stopper());
+    match server.wait() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("menagerie: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn stop_on_signal(stop: impl Fn() + Send + 'static) {
+    match Signals::new([SIGTERM, SIGINT]) {
+        Ok(mut signals) => {
+            thread::spawn(move || {
+                for signal in signals.forever() {
+                    tracing::info!("stopping on signal {signal}");
+                    stop();
+                }
+            });
+        }
+        Err(error) => tracing::warn!("signals will not stop this server cleanly: {error}"),
+    }
+}

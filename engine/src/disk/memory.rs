@@ -15,7 +15,7 @@ use super::{
 };
 use std::collections::BTreeMap;
 use std::io;
-use std::os::fd::RawFd;
+use std::os::fd::BorrowedFd;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 
 /// What a disk writes whole or not at all.
@@ -415,7 +415,7 @@ impl CommitQueue for MemoryQueue {
         Some(self.under_way.take()?.finish(&mut state))
     }
 
-    fn event_fd(&self) -> Option<RawFd> {
+    fn event_fd(&self) -> Option<BorrowedFd<'_>> {
         None
     }
 }

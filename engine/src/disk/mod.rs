@@ -21,7 +21,7 @@ pub mod uring;
 
 use std::io;
 use std::ops::Range;
-use std::os::fd::RawFd;
+use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 
 pub use buffer::Buffer;
@@ -89,7 +89,7 @@ pub trait CommitQueue: Send + 'static {
     fn wait(&mut self) -> Option<Finished>;
     /// Becomes readable (8 bytes, blocking mode) with every completion. The reader is the caller:
     /// [`CommitQueue::poll`] does not touch it.
-    fn event_fd(&self) -> Option<RawFd>;
+    fn event_fd(&self) -> Option<BorrowedFd<'_>>;
 }
 
 /// What one batch of the log needs done, in this order.

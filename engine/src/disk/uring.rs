@@ -28,7 +28,7 @@ use io_uring::squeue::{Entry, Flags};
 use io_uring::{IoUring, opcode, types};
 use std::ffi::CString;
 use std::io;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::sync::Arc;
 
 /// The longest chain is rename, sync of the directory, write, fdatasync.
@@ -270,8 +270,8 @@ impl CommitQueue for Ring {
         }
     }
 
-    fn event_fd(&self) -> Option<RawFd> {
-        Some(self.event.as_raw_fd())
+    fn event_fd(&self) -> Option<BorrowedFd<'_>> {
+        Some(self.event.as_fd())
     }
 }
 

@@ -23,7 +23,7 @@ use crate::disk::{
     Finished,
 };
 use menagerie_wire::Zxid;
-use std::os::fd::RawFd;
+use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -245,7 +245,7 @@ impl<D: Disk> Writer<D> {
     }
 
     /// See [`CommitQueue::event_fd`].
-    pub fn event_fd(&self) -> Option<RawFd> {
+    pub fn event_fd(&self) -> Option<BorrowedFd<'_>> {
         self.queue.event_fd()
     }
 

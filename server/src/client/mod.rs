@@ -1,3 +1,16 @@
-//! The client door: connections, sessions, and the shard that serves them.
+//! Clients: from the listening socket to the reply.
+//!
+//! `shard.rs` and the files beside it are the pure half: connections, sessions, watches and the
+//! root that answers reads. `listener.rs` and `run.rs` are the half that waits.
 
+pub mod listener;
 pub mod password;
+pub mod run;
+pub mod shard;
+
+mod connection;
+mod handshake;
+mod intake;
+mod reply;
+mod slab;
+mod watching;

@@ -1,3 +1,403 @@
-//! The heart: one core that orders writes and knows whose session lives.
+//! The heart: every write of the ensemble passes here, one after the other.
+//!
+//! This is the pure half. It takes messages of the shards, completions of the log and ticks of the
+//! clock, and leaves what must be done in [`Output`]; `run.rs` waits and carries it out.
+//!
+//! The walk of a write: `engine::txn::execute` judges it on the newest prepared tree and applies it
+//! there at once, so the next one is judged on its effect; its bytes go through
+//! [`menagerie_replication::Node`] to the log; when the node says committed, the results and a
+//! sealed root go to the shards. A refused write takes the same way, as an error transaction.
+//!
+//! What it does not do: touch a socket, a file or a clock. Time is handed in with every call.
 
 pub mod expiry;
+pub mod message;
+pub mod publication;
+pub mod run;
+
+mod cleaner;
+mod owners;
+mod prepared;
+mod session_ids;
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use menagerie_engine::tree::{Root, Tree};
+use menagerie_engine::txn::{self, Caller, Executed, InternalRequest, Rules, Stamp};
+use menagerie_replication::{Effect, Effects, Event, Node};
+use menagerie_wire::data::Id;
+use menagerie_wire::proto::Request;
+use menagerie_wire::{ServerId, SessionId, Xid, Zxid};
+
+use cleaner::Cleaner;
+pub use cleaner::CleanerSettings;
+use expiry::Expiry;
+use message::{ConnectionKey, ToSequencer, ToShard, Write};
+use owners::{Claim, Owner, Owners};
+use prepared::Prepared;
+use publication::{Answer, Entry, Publication};
+use session_ids::SessionIds;
+
+/// Blocks of retired tree versions freed per turn: bounds the pause that freeing may cost.
+const RECLAIM_BLOCKS_PER_TURN: usize = 4096;
+
+/// What the clock says, both ways.
+#[derive(Clone, Copy, Debug)]
+pub struct Now {
+    pub monotonic_ms: u64,
+    /// Becomes ctime and mtime.
+    pub wall_ms: i64,
+}
+
+/// What the sequencer needs to know of the configuration.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    pub server: ServerId,
+    pub shards: u16,
+    pub tick_ms: i32,
+    pub rules: Rules,
+    pub cleaner: CleanerSettings,
+}
+
+/// What a turn leaves to be done: append, and tell the shards, each in order.
+#[derive(Default)]
+pub struct Output {
+    /// Transactions for the log, in zxid order.
+    pub appends: Vec<(Zxid, Arc<[u8]>)>,
+    pub deliveries: Vec<Delivery>,
+}
+
+/// News for shards.
+pub enum Delivery {
+    One(u16, ToShard),
+    /// A commit, for every shard.
+    All(Arc<Publication>),
+}
+
+impl Output {
+    fn tell(&mut self, shard: u16, message: ToShard) {
+        self.deliveries.push(Delivery::One(shard, message));
+    }
+}
+
+/// Figures for `mntr`, `srvr` and friends.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Figures {
+    /// Writes judged and not yet committed.
+    pub outstanding: usize,
+    pub proposals: u64,
+    pub commits: u64,
+    pub sessions_expired: u64,
+    pub nodes_cleaned: u64,
+}
+
+/// The order of all writes, and what follows from it.
+pub struct Sequencer {
+    settings: Settings,
+    tree: Tree,
+    node: Node,
+    effects: Effects,
+    /// The zxid of the newest judged transaction.
+    last_prepared: Zxid,
+    prepared: Prepared,
+    owners: Owners,
+    expiry: Expiry,
+    session_ids: SessionIds,
+    cleaner: Cleaner,
+    /// The round of touches being collected, and how many shards have not answered.
+    collecting: Option<(u64, u16)>,
+    rounds: u64,
+    published: u64,
+    /// The newest committed root.
+    committed: Root,
+    figures: Figures,
+    /// Reused for encoding.
+    scratch: Vec<u8>,
+}
+
+impl Sequencer {
+    /// A sequencer over a recovered tree. Every session gets its full timeout again.
+    pub fn new(settings: Settings, mut tree: Tree, now: Now) -> Self {
+        let committed = tree.seal();
+        let view = committed.view();
+        let mut expiry = Expiry::new(settings.tick_ms);
+        for session in view.sessions() {
+            expiry.add(session.id(), session.timeout_ms(), now.monotonic_ms);
+        }
+        Self {
+            tree,
+            node: Node::standalone(settings.server),
+            effects: Effects::new(),
+            last_prepared: committed.last_zxid(),
+            prepared: Prepared::default(),
+            owners: Owners::default(),
+            expiry,
+            session_ids: SessionIds::new(settings.server, now.wall_ms),
+            cleaner: Cleaner::new(settings.cleaner, now.monotonic_ms),
+            collecting: None,
+            rounds: 0,
+            published: 0,
+            committed,
+            figures: Figures::default(),
+            scratch: Vec::new(),
+            settings,
+        }
+    }
+
+    /// Recovery is over: the node takes its role.
+    pub fn start(&mut self, out: &mut Output) {
+        let last_logged = self.last_prepared;
+        self.node.step(Event::Started { last_logged }, &mut self.effects);
+        self.carry_out(out);
+    }
+
+    /// The newest committed root: what a new shard begins with, and what a snapshot holds.
+    pub const fn committed(&self) -> &Root {
+        &self.committed
+    }
+
+    pub fn figures(&self) -> Figures {
+        Figures { outstanding: self.prepared.outstanding(), ..self.figures }
+    }
+
+    /// Takes one message of a shard.
+    pub fn on_message(&mut self, message: ToSequencer, now: Now, out: &mut Output) {
+        match message {
+            ToSequencer::Connect { connection, timeout_ms, ids } => {
+                self.on_connect(connection, timeout_ms, ids, now, out);
+            }
+            ToSequencer::Resume { connection, session, timeout_ms, ids } => {
+                self.on_resume(connection, session, timeout_ms, ids, now, out);
+            }
+            ToSequencer::Identify { connection, session, ids } => {
+                self.owners.identify(session, connection, ids);
+            }
+            ToSequencer::Write(write) => self.on_write(&write, now, out),
+            ToSequencer::Sync { connection, session } => self.on_sync(connection, session, out),
+            ToSequencer::Close { connection, session, xid } => {
+                if self.admit(session, connection, out) {
+                    let answer = Some((connection, Answer::Closed(xid)));
+                    self.close_session(session, xid, answer, now, out);
+                }
+            }
+            ToSequencer::Touched { sessions, round } => {
+                self.on_touched(&sessions, round, now, out);
+            }
+            ToSequencer::Disconnected { connection, session } => {
+                self.owners.disconnect(session, connection);
+            }
+        }
+    }
+
+    /// Ends the open batch and says whether the log has something to commit. Called whenever the
+    /// log is free.
+    pub fn close_batch(&mut self) -> bool {
+        self.prepared.close(&mut self.tree)
+    }
+
+    /// Everything up to `zxid` is on this server's disk.
+    pub fn on_logged(&mut self, zxid: Zxid, out: &mut Output) {
+        self.node.step(Event::Logged { zxid }, &mut self.effects);
+        self.carry_out(out);
+        self.tree.reclaim(RECLAIM_BLOCKS_PER_TURN);
+    }
+
+    /// Time has passed: sessions may be due, and nodes that live only for a while.
+    pub fn on_tick(&mut self, now: Now, out: &mut Output) {
+        if self.collecting.is_none()
+            && self.expiry.next_deadline_ms().is_some_and(|due_ms| due_ms <= now.monotonic_ms)
+        {
+            self.rounds += 1;
+            self.collecting = Some((self.rounds, self.settings.shards));
+            for shard in 0..self.settings.shards {
+                out.tell(shard, ToShard::CollectTouches { round: self.rounds });
+            }
+        }
+        for path in self.cleaner.due(self.tree.view(), now) {
+            self.figures.nodes_cleaned += 1;
+            let request = InternalRequest::DeleteContainer { path: Cow::Borrowed(&path) };
+            self.execute_internal(SessionId::NONE, Xid(0), &request, None, now, out);
+        }
+        self.tree.reclaim(RECLAIM_BLOCKS_PER_TURN);
+    }
+
+    fn on_connect(
+        &mut self,
+        connection: ConnectionKey,
+        timeout_ms: i32,
+        ids: Box<[Id<'static>]>,
+        now: Now,
+        out: &mut Output,
+    ) {
+        let view = self.tree.view();
+        let session = self.session_ids.next(|id| view.session(id).is_some());
+        self.owners.take_over(session, Owner { connection, ids });
+        self.expiry.add(session, timeout_ms, now.monotonic_ms);
+        let answer = Some((connection, Answer::Connected { session, timeout_ms }));
+        let request = InternalRequest::CreateSession { timeout_ms };
+        self.execute_internal(session, Xid(0), &request, answer, now, out);
+    }
+
+    fn on_resume(
+        &mut self,
+        connection: ConnectionKey,
+        session: SessionId,
+        timeout_ms: i32,
+        ids: Box<[Id<'static>]>,
+        now: Now,
+        out: &mut Output,
+    ) {
+        let shard = connection.shard;
+        if self.tree.view().session(session).is_none() {
+            out.tell(shard, ToShard::Refused { connection });
+            return;
+        }
+        if let Some(old) = self.owners.take_over(session, Owner { connection, ids }) {
+            out.tell(old.shard, ToShard::Evict { connection: old });
+        }
+        self.expiry.add(session, timeout_ms, now.monotonic_ms);
+        out.tell(shard, ToShard::Resumed { connection, session, timeout_ms });
+    }
+
+    /// Whether `connection` speaks for `session`; one that does not is closed.
+    fn admit(&self, session: SessionId, connection: ConnectionKey, out: &mut Output) -> bool {
+        let admitted = self.owners.claim(session, connection) == Claim::Owner;
+        if !admitted {
+            out.tell(connection.shard, ToShard::Evict { connection });
+        }
+        admitted
+    }
+
+    fn on_write(&mut self, write: &Write, now: Now, out: &mut Output) {
+        if !self.admit(write.session, write.connection, out) {
+            return;
+        }
+        let Ok(request) = Request::decode(write.op, &write.body) else {
+            unreachable!("the shard sends on only what it could decode");
+        };
+        if write.seal_before {
+            self.prepared.seal(&mut self.tree);
+        }
+        let stamp = self.stamp(write.session, write.xid, now);
+        let ids = self.owners.ids(write.session);
+        let caller = Caller { session: write.session, ids };
+        let executed = txn::execute(&mut self.tree, &self.settings.rules, &caller, stamp, &request);
+        let answer = Some((write.connection, Answer::Reply(write.xid)));
+        self.propose(stamp.zxid, executed, answer, out);
+    }
+
+    fn on_sync(&mut self, connection: ConnectionKey, session: SessionId, out: &mut Output) {
+        if !self.admit(session, connection, out) {
+            return;
+        }
+        let zxid = self.last_prepared;
+        if !self.prepared.answer_after_all(connection, Answer::Synced, zxid) {
+            out.tell(connection.shard, ToShard::Synced { connection });
+        }
+    }
+
+    fn on_touched(
+        &mut self,
+        sessions: &[(SessionId, i32)],
+        round: Option<u64>,
+        now: Now,
+        out: &mut Output,
+    ) {
+        for &(session, timeout_ms) in sessions {
+            self.expiry.touch(session, timeout_ms, now.monotonic_ms);
+        }
+        let Some((current, waiting)) = self.collecting else { return };
+        if round != Some(current) {
+            return;
+        }
+        self.collecting = Some((current, waiting - 1));
+        if waiting == 1 {
+            self.collecting = None;
+            for session in self.expiry.expire_due(now.monotonic_ms) {
+                self.figures.sessions_expired += 1;
+                tracing::info!("session {session} expired");
+                let owner = self.owners.remove(session);
+                let answer = owner.map(|connection| (connection, Answer::Expired));
+                self.close_session(session, Xid(0), answer, now, out);
+            }
+        }
+    }
+
+    fn close_session(
+        &mut self,
+        session: SessionId,
+        xid: Xid,
+        answer: Option<(ConnectionKey, Answer)>,
+        now: Now,
+        out: &mut Output,
+    ) {
+        self.owners.remove(session);
+        self.expiry.remove(session);
+        let request = InternalRequest::CloseSession;
+        self.execute_internal(session, xid, &request, answer, now, out);
+    }
+
+    fn execute_internal(
+        &mut self,
+        session: SessionId,
+        xid: Xid,
+        request: &InternalRequest<'_>,
+        answer: Option<(ConnectionKey, Answer)>,
+        now: Now,
+        out: &mut Output,
+    ) {
+        let stamp = self.stamp(session, xid, now);
+        let executed = txn::execute_internal(&mut self.tree, &self.settings.rules, stamp, request);
+        self.propose(stamp.zxid, executed, answer, out);
+    }
+
+    /// The header of the next transaction; takes its zxid.
+    fn stamp(&mut self, session: SessionId, cxid: Xid, now: Now) -> Stamp {
+        self.last_prepared = self.last_prepared.next();
+        Stamp { session, cxid, zxid: self.last_prepared, time_ms: now.wall_ms }
+    }
+
+    fn propose(
+        &mut self,
+        zxid: Zxid,
+        executed: Executed<'_>,
+        answer: Option<(ConnectionKey, Answer)>,
+        out: &mut Output,
+    ) {
+        self.scratch.clear();
+        executed.txn.encode(executed.digest, &mut self.scratch);
+        let txn = Arc::from(self.scratch.as_slice());
+        self.prepared.push(Entry { zxid, outcome: Some(executed.outcome), answer });
+        self.figures.proposals += 1;
+        self.node.step(Event::Propose { zxid, txn }, &mut self.effects);
+        self.carry_out(out);
+    }
+
+    /// Does what the node wants done.
+    fn carry_out(&mut self, out: &mut Output) {
+        let mut effects = std::mem::take(&mut self.effects);
+        for effect in effects.drain(..) {
+            match effect {
+                Effect::Lead { epoch, last_zxid } => {
+                    assert!(last_zxid == self.last_prepared, "leading from what is prepared");
+                    tracing::info!("leading in epoch {epoch} from {last_zxid}");
+                }
+                Effect::Append { zxid, txn } => out.appends.push((zxid, txn)),
+                Effect::Commit { zxid } => self.publish(zxid, out),
+            }
+        }
+        self.effects = effects;
+    }
+
+    fn publish(&mut self, zxid: Zxid, out: &mut Output) {
+        let runs = self.prepared.commit(zxid);
+        let Some(last) = runs.last() else { return };
+        self.committed = last.root.clone();
+        assert!(self.committed.last_zxid() <= zxid, "nothing uncommitted is published");
+        self.figures.commits += runs.iter().map(|run| run.entries.len() as u64).sum::<u64>();
+        self.published += 1;
+        let publication = Publication { sequence: self.published, runs };
+        out.deliveries.push(Delivery::All(Arc::new(publication)));
+    }
+}

@@ -1,0 +1,203 @@
+//! One client's connection as its shard sees it: a phase, what was received, what is owed.
+//!
+//! Replies leave in the order of their requests. A request that can be answered at once while
+//! nothing is owed is answered without a slot; behind a write or sync of the same session it takes
+//! a slot and waits, so that a session reads its own writes and nothing later.
+//!
+//! While a connection is idle it holds no buffer at all: received bytes are cut where they were
+//! received, and only the beginning of an unfinished frame is kept.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+
+use menagerie_wire::data::Id;
+use menagerie_wire::{OpCode, SessionId, Xid, Zxid};
+
+/// Requests of one connection that may wait for a commit before reading from it stops.
+const SLOTS_MAX: usize = 1_000;
+/// Unsent bytes above which reading from a connection stops until it has taken them.
+const UNSENT_BYTES_HIGH: usize = 1 << 20;
+/// Received bytes that may wait behind a handshake or a full queue.
+const HELD_BYTES_MAX: usize = 4 << 20;
+/// Capacity above which an emptied buffer is given back.
+const KEPT_BYTES_MAX: usize = 4 << 10;
+
+/// How far a connection has come.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// Nothing understood yet: a handshake or a four-letter word will follow.
+    Fresh,
+    /// The sequencer is asked for the session.
+    Connecting {
+        read_only: Option<bool>,
+    },
+    Open,
+    /// Nothing more is read or queued; what is unsent still goes out, then the end.
+    Closing,
+}
+
+/// A request that is owed an answer.
+#[derive(Debug)]
+pub(crate) enum Slot {
+    /// A write, in the sequencer's hands.
+    Write {
+        xid: Xid,
+        op: OpCode,
+        since_us: u64,
+    },
+    Sync {
+        xid: Xid,
+        body: Box<[u8]>,
+        since_us: u64,
+    },
+    Close {
+        xid: Xid,
+    },
+    /// Answered from the root that holds the effect of the slots before it.
+    Parked {
+        xid: Xid,
+        op: OpCode,
+        body: Box<[u8]>,
+        since_us: u64,
+    },
+}
+
+/// Figures of one connection, for `cons` and `stat`.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Traffic {
+    pub(crate) received: u64,
+    pub(crate) sent: u64,
+    pub(crate) last_op: i32,
+    pub(crate) last_xid: i32,
+    pub(crate) last_zxid: Zxid,
+    pub(crate) last_response_ms: i64,
+    pub(crate) last_latency_ms: u64,
+    pub(crate) latency_ms_min: Option<u64>,
+    pub(crate) latency_ms_max: u64,
+    pub(crate) latency_ms_sum: u64,
+    pub(crate) latency_count: u64,
+}
+
+impl Traffic {
+    pub(crate) fn answered(&mut self, op: i32, xid: Xid, zxid: Zxid, latency_us: u64, ms: i64) {
+        let latency_ms = latency_us / 1000;
+        self.last_op = op;
+        self.last_xid = xid.0;
+        self.last_zxid = zxid;
+        self.last_response_ms = ms;
+        self.last_latency_ms = latency_ms;
+        self.latency_ms_min = Some(self.latency_ms_min.map_or(latency_ms, |m| m.min(latency_ms)));
+        self.latency_ms_max = self.latency_ms_max.max(latency_ms);
+        self.latency_ms_sum += latency_ms;
+        self.latency_count += 1;
+    }
+}
+
+/// The state of one connection.
+#[derive(Debug)]
+pub(crate) struct Connection {
+    pub(crate) generation: u32,
+    pub(crate) peer: SocketAddr,
+    pub(crate) phase: Phase,
+    /// [`SessionId::NONE`] until the handshake is over.
+    pub(crate) session: SessionId,
+    pub(crate) timeout_ms: i32,
+    /// Whether the session is on the list of touched ones already.
+    pub(crate) touched: bool,
+    /// Everything the client has proved to be; the first is its address.
+    pub(crate) ids: Vec<Id<'static>>,
+    pub(crate) slots: VecDeque<Slot>,
+    /// Parked slots among them.
+    pub(crate) parked: usize,
+    /// Received and not yet consumed.
+    pub(crate) held: Vec<u8>,
+    /// Encoded and not yet taken by the socket, from `unsent_start` on.
+    pub(crate) unsent: Vec<u8>,
+    pub(crate) unsent_start: usize,
+    pub(crate) since_wall_ms: i64,
+    pub(crate) traffic: Traffic,
+}
+
+impl Connection {
+    pub(crate) fn new(
+        generation: u32,
+        peer: SocketAddr,
+        id: Id<'static>,
+        since_wall_ms: i64,
+    ) -> Self {
+        Self {
+            generation,
+            peer,
+            phase: Phase::Fresh,
+            session: SessionId::NONE,
+            timeout_ms: 0,
+            touched: false,
+            ids: vec![id],
+            slots: VecDeque::new(),
+            parked: 0,
+            held: Vec::new(),
+            unsent: Vec::new(),
+            unsent_start: 0,
+            since_wall_ms,
+            traffic: Traffic::default(),
+        }
+    }
+
+    /// Whether more may be received: not while it could not be worked off.
+    pub(crate) fn wants_bytes(&self) -> bool {
+        match self.phase {
+            Phase::Fresh => true,
+            Phase::Open => {
+                self.slots.len() < SLOTS_MAX && self.unsent_bytes().len() < UNSENT_BYTES_HIGH
+            }
+            Phase::Connecting { .. } => self.held.len() < HELD_BYTES_MAX,
+            Phase::Closing => false,
+        }
+    }
+
+    pub(crate) fn unsent_bytes(&self) -> &[u8] {
+        &self.unsent[self.unsent_start..]
+    }
+
+    /// The socket took `count` more bytes.
+    pub(crate) fn took(&mut self, count: usize) {
+        self.unsent_start += count;
+        if self.unsent_start == self.unsent.len() {
+            self.unsent_start = 0;
+            if self.unsent.capacity() > KEPT_BYTES_MAX {
+                self.unsent = Vec::new();
+            } else {
+                self.unsent.clear();
+            }
+        }
+    }
+
+    /// Nothing more is read or queued; what is unsent still goes out.
+    pub(crate) fn end(&mut self) {
+        self.phase = Phase::Closing;
+        self.slots = VecDeque::new();
+        self.parked = 0;
+        self.held = Vec::new();
+    }
+
+    /// As [`Self::end`], and what is unsent is given up.
+    pub(crate) fn cut_off(&mut self) {
+        self.end();
+        self.unsent = Vec::new();
+        self.unsent_start = 0;
+    }
+
+    pub(crate) fn push_slot(&mut self, slot: Slot) {
+        self.parked += usize::from(matches!(slot, Slot::Parked { .. }));
+        self.slots.push_back(slot);
+    }
+
+    /// Takes the first slot if it is parked.
+    pub(crate) fn pop_parked(&mut self) -> Option<Slot> {
+        if !matches!(self.slots.front(), Some(Slot::Parked { .. })) {
+            return None;
+        }
+        self.parked -= 1;
+        self.slots.pop_front()
+    }
+}

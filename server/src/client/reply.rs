@@ -1,0 +1,163 @@
+//! Answers: of this shard's own, and those that commits bring.
+//!
+//! A reply is written straight into the connection's buffer: header first with no error, then the
+//! body from the tree; when the read is refused, the body is taken back and the code put in.
+
+use menagerie_engine::txn::{Caller, read};
+use menagerie_wire::jute::jute_len;
+use menagerie_wire::proto::{ReplyHeader, Request};
+use menagerie_wire::{Encode, ErrorCode, OpCode, Xid, Zxid, frame};
+
+use crate::client::connection::Slot;
+use crate::client::shard::Shard;
+use crate::sequencer::message::ConnectionKey;
+use crate::sequencer::publication::Entry;
+
+/// Writes one framed reply. `fill` may refuse; whatever body it leaves then is sent with its code.
+fn put_framed(
+    out: &mut Vec<u8>,
+    xid: Xid,
+    zxid: Zxid,
+    fill: impl FnOnce(&mut Vec<u8>) -> Result<(), ErrorCode>,
+) -> Result<(), ErrorCode> {
+    let start = out.len();
+    out.extend_from_slice(&[0; frame::LENGTH_BYTES]);
+    ReplyHeader { xid, zxid, err: 0 }.encode(out);
+    let body_start = out.len();
+    let result = fill(out);
+    if let Err(code) = result {
+        out[body_start - 4..body_start].copy_from_slice(&code.code().to_be_bytes());
+    }
+    let len = jute_len(out.len() - start - frame::LENGTH_BYTES);
+    out[start..start + frame::LENGTH_BYTES].copy_from_slice(&len.to_be_bytes());
+    result
+}
+
+impl Shard {
+    /// Queues a reply that cannot fail.
+    pub(super) fn put_reply(
+        &mut self,
+        index: u32,
+        xid: Xid,
+        zxid: Zxid,
+        fill: impl FnOnce(&mut Vec<u8>),
+    ) {
+        let Some(connection) = self.connections.at_mut(index) else { return };
+        frame::put_with(&mut connection.unsent, |out| {
+            ReplyHeader { xid, zxid, err: 0 }.encode(out);
+            fill(out);
+        });
+        connection.traffic.sent += 1;
+        self.counters.packets_sent += 1;
+        self.mark_dirty(index);
+    }
+
+    /// Queues a refusal.
+    pub(super) fn put_error(&mut self, index: u32, xid: Xid, zxid: Zxid, code: ErrorCode) {
+        let Some(connection) = self.connections.at_mut(index) else { return };
+        frame::put(&mut connection.unsent, &ReplyHeader { xid, zxid, err: code.code() });
+        connection.traffic.sent += 1;
+        self.counters.packets_sent += 1;
+        self.mark_dirty(index);
+    }
+
+    /// Answers a request that needs no other core.
+    pub(super) fn answer_local(
+        &mut self,
+        index: u32,
+        xid: Xid,
+        op: OpCode,
+        body: &[u8],
+        since_us: u64,
+    ) {
+        let zxid = self.last_zxid();
+        match Request::decode(op, body) {
+            Err(_) => self.put_error(index, xid, zxid, ErrorCode::MarshallingError),
+            Ok(Request::Ping) => self.put_reply(index, Xid::PING, zxid, |_| {}),
+            Ok(
+                request @ (Request::SetWatches(_)
+                | Request::AddWatch(..)
+                | Request::CheckWatches(..)
+                | Request::RemoveWatches(..)),
+            ) => self.answer_watch_request(index, xid, zxid, &request),
+            Ok(request) => self.answer_read(index, xid, zxid, &request),
+        }
+        self.answered(index, op, xid, zxid, since_us);
+    }
+
+    fn answer_read(&mut self, index: u32, xid: Xid, zxid: Zxid, request: &Request<'_>) {
+        let Self { connections, root, settings, .. } = self;
+        let Some(connection) = connections.at_mut(index) else { return };
+        let caller = Caller { session: connection.session, ids: &connection.ids };
+        let result = put_framed(&mut connection.unsent, xid, zxid, |out| {
+            read::answer(root.view(), &settings.rules, &caller, request, out)
+        });
+        connection.traffic.sent += 1;
+        self.mark_dirty(index);
+        self.arm(index, request, result);
+    }
+
+    fn answered(&mut self, index: u32, op: OpCode, xid: Xid, zxid: Zxid, since_us: u64) {
+        let latency_us = self.now_us.saturating_sub(since_us);
+        self.counters.answered(latency_us);
+        if let Some(connection) = self.connections.at_mut(index) {
+            let wall_ms = self.now_wall_ms;
+            connection.traffic.answered(op as i32, xid, zxid, latency_us, wall_ms);
+        }
+    }
+
+    /// Answers what waits at the front of the queue for nothing but the root.
+    pub(super) fn answer_parked(&mut self, index: u32) {
+        loop {
+            let Some(connection) = self.connections.at_mut(index) else { return };
+            let Some(Slot::Parked { xid, op, body, since_us }) = connection.pop_parked() else {
+                return;
+            };
+            self.answer_local(index, xid, op, &body, since_us);
+        }
+    }
+
+    /// The result of a write has come.
+    pub(super) fn fill_write(&mut self, key: ConnectionKey, xid: Xid, entry: &Entry) {
+        let Some(connection) = self.connections.find(key) else { return };
+        let Some(&Slot::Write { xid: owed, op, since_us }) = connection.slots.front() else {
+            return;
+        };
+        assert!(owed == xid, "results come in the order of the writes");
+        connection.slots.pop_front();
+        let Some(outcome) = &entry.outcome else { return };
+        let fill = |out: &mut Vec<u8>| match &outcome.result {
+            Ok(result) => {
+                result.encode_body(out);
+                Ok(())
+            }
+            Err(code) => Err(*code),
+        };
+        // A refused write was counted by its transaction; the client learns the code.
+        let _refused = put_framed(&mut connection.unsent, xid, entry.zxid, fill);
+        connection.traffic.sent += 1;
+        self.mark_dirty(key.index);
+        self.answered(key.index, op, xid, entry.zxid, since_us);
+    }
+
+    pub(super) fn fill_sync(&mut self, key: ConnectionKey) {
+        let zxid = self.last_zxid();
+        let Some(connection) = self.connections.find(key) else { return };
+        if !matches!(connection.slots.front(), Some(Slot::Sync { .. })) {
+            return;
+        }
+        let Some(Slot::Sync { xid, body, since_us }) = connection.slots.pop_front() else { return };
+        let request = Request::decode(OpCode::Sync, &body);
+        if let Ok(request) = request {
+            self.answer_read(key.index, xid, zxid, &request);
+        }
+        self.answered(key.index, OpCode::Sync, xid, zxid, since_us);
+    }
+
+    pub(super) fn fill_close(&mut self, key: ConnectionKey, xid: Xid, zxid: Zxid) {
+        if self.connections.find(key).is_some() {
+            self.put_reply(key.index, xid, zxid, |_| {});
+            self.end(key);
+        }
+    }
+}

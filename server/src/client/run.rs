@@ -1,0 +1,307 @@
+//! The waiting half of a shard: one task per connection, one for the mailbox, one for the clock.
+//!
+//! A connection's task waits for bytes, hands them to the pure half and sends what that left, on
+//! whichever connections it left it. So a reply takes one receive and one send; a task is woken to
+//! write only when its socket was full. Before it looks at a client's bytes a shard adopts every
+//! publication that has been announced: what one client was told, no other will be told back from.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
+
+use crate::client::listener::Admitted;
+use crate::client::shard::{Shard, Word};
+use crate::runtime::clock::{monotonic_ms, sleep};
+use crate::runtime::mailbox::{Receiver, Sender};
+use crate::runtime::net::{Sent, Socket};
+use crate::runtime::spawn;
+use crate::sequencer::message::{ConnectionKey, ToShard};
+use crate::sequencer::run::{Announced, Input, now};
+
+/// Bytes received in one go, per core: many pipelined requests, or a quarter of the largest frame.
+const SCRATCH_BYTES: usize = 256 << 10;
+
+/// How long a connection that is to end may take for its last bytes.
+const LINGER_MS: u64 = 5_000;
+
+/// What a shard's core can be told beside the sequencer's messages.
+pub enum Visit {
+    /// A client has connected.
+    Arrived(Admitted),
+    /// A question for a report: it is called with the shard's state of this turn.
+    Ask(Box<dyn FnOnce(&mut Shard) + Send>),
+}
+
+/// Everything a shard's tasks need.
+pub struct Parts {
+    pub shard: Shard,
+    pub inbox: Receiver<ToShard>,
+    pub visits: Receiver<Visit>,
+    pub sequencer: Sender<Input>,
+    pub announced: Arc<Announced>,
+    /// Half a tick: how often touched sessions are handed over.
+    pub touch_interval: Duration,
+    pub handshake_ms_max: u64,
+    /// Takes the four-letter words that come in.
+    pub words: Sender<Word>,
+}
+
+/// A socket and the task that waits on it.
+struct Door {
+    socket: Rc<Socket>,
+    waker: Option<Waker>,
+    generation: u32,
+}
+
+/// What the tasks of one core share.
+struct Core {
+    shard: Shard,
+    inbox: Receiver<ToShard>,
+    sequencer: Sender<Input>,
+    announced: Arc<Announced>,
+    words: Sender<Word>,
+    scratch: Box<[u8]>,
+    doors: Vec<Option<Door>>,
+    /// Connections that have not spoken, and until when they may.
+    silent: VecDeque<(u64, ConnectionKey)>,
+    /// Connections that are to end and do not take their last bytes, and until when they may.
+    lingering: VecDeque<(u64, ConnectionKey)>,
+    handshake_ms_max: u64,
+    start: Instant,
+    stopping: bool,
+}
+
+type Shared = Rc<RefCell<Core>>;
+
+/// Runs until the sequencer says stop and every connection has been told.
+pub async fn run(parts: Parts) {
+    let core = Rc::new(RefCell::new(Core {
+        shard: parts.shard,
+        inbox: parts.inbox,
+        sequencer: parts.sequencer,
+        announced: parts.announced,
+        words: parts.words,
+        scratch: vec![0; SCRATCH_BYTES].into_boxed_slice(),
+        doors: Vec::new(),
+        silent: VecDeque::new(),
+        lingering: VecDeque::new(),
+        handshake_ms_max: parts.handshake_ms_max,
+        start: Instant::now(),
+        stopping: false,
+    }));
+    spawn(welcome(Rc::clone(&core), parts.visits));
+    spawn(tick(Rc::clone(&core), parts.touch_interval));
+    read_mail(&core).await;
+}
+
+/// Takes the sequencer's messages as they come.
+async fn read_mail(core: &Shared) {
+    loop {
+        poll_fn(|cx| core.borrow().inbox.poll_filled(cx)).await;
+        let mut core = core.borrow_mut();
+        core.begin_turn();
+        core.take_mail();
+        core.carry_out();
+        if core.stopping {
+            return;
+        }
+    }
+}
+
+/// Takes new connections and questions.
+async fn welcome(core: Shared, visits: Receiver<Visit>) {
+    loop {
+        visits.filled().await;
+        while let Some(visit) = visits.try_receive() {
+            match visit {
+                Visit::Arrived(admitted) => arrive(&core, admitted),
+                Visit::Ask(question) => {
+                    let mut core = core.borrow_mut();
+                    core.begin_turn();
+                    core.take_mail();
+                    question(&mut core.shard);
+                    core.carry_out();
+                }
+            }
+        }
+    }
+}
+
+fn arrive(core: &Shared, admitted: Admitted) {
+    let Ok((socket, permit)) = admitted.into_socket() else { return };
+    let socket = Rc::new(socket);
+    let key = {
+        let mut core = core.borrow_mut();
+        core.begin_turn();
+        let key = core.shard.open(permit.peer());
+        let deadline = monotonic_ms() + core.handshake_ms_max;
+        core.silent.push_back((deadline, key));
+        core.open_door(key, Rc::clone(&socket));
+        key
+    };
+    let core = Rc::clone(core);
+    spawn(async move {
+        while poll_fn(|cx| core.borrow_mut().poll_connection(key, &socket, cx)).await {}
+        let mut core = core.borrow_mut();
+        core.close_door(key);
+        core.carry_out();
+        drop(permit);
+    });
+}
+
+/// Hands over touched sessions, and closes connections that never spoke.
+async fn tick(core: Shared, interval: Duration) {
+    loop {
+        sleep(interval).await;
+        let mut core = core.borrow_mut();
+        core.begin_turn();
+        core.shard.hand_over_touched(None);
+        core.close_overdue();
+        core.carry_out();
+    }
+}
+
+impl Core {
+    fn begin_turn(&mut self) {
+        let us = u64::try_from(self.start.elapsed().as_micros()).unwrap_or(u64::MAX);
+        self.shard.begin_turn(us, now());
+    }
+
+    fn take_mail(&mut self) {
+        while let Some(message) = self.inbox.try_receive() {
+            self.stopping |= matches!(message, ToShard::Stop);
+            self.shard.on_message(message);
+        }
+    }
+
+    fn open_door(&mut self, key: ConnectionKey, socket: Rc<Socket>) {
+        let index = key.index as usize;
+        if index >= self.doors.len() {
+            self.doors.resize_with(index + 1, || None);
+        }
+        self.doors[index] = Some(Door { socket, waker: None, generation: key.generation });
+    }
+
+    fn close_door(&mut self, key: ConnectionKey) {
+        if let Some(door) = self.doors.get_mut(key.index as usize)
+            && door.as_ref().is_some_and(|door| door.generation == key.generation)
+        {
+            *door = None;
+        }
+        self.shard.closed(key);
+    }
+
+    /// Sends, receives and works off, until there is nothing to do. `Ready(false)` is the end of
+    /// the connection.
+    fn poll_connection(
+        &mut self,
+        key: ConnectionKey,
+        socket: &Socket,
+        cx: &mut Context<'_>,
+    ) -> Poll<bool> {
+        while let Some(unsent) = self.shard.unsent(key).filter(|unsent| !unsent.is_empty()) {
+            match socket.poll_send(cx, unsent) {
+                Poll::Ready(Ok(count)) => self.shard.took(key, count),
+                Poll::Ready(Err(_)) => return Poll::Ready(false),
+                Poll::Pending => break,
+            }
+        }
+        if self.shard.is_closing(key) {
+            let unsent = self.shard.unsent(key).is_some_and(|unsent| !unsent.is_empty());
+            return if unsent { self.wait(key, cx) } else { Poll::Ready(false) };
+        }
+        if !self.shard.wants_bytes(key) {
+            return self.wait(key, cx);
+        }
+        match socket.poll_receive(cx, &mut self.scratch) {
+            Poll::Ready(Ok(0) | Err(_)) => Poll::Ready(false),
+            Poll::Ready(Ok(count)) => {
+                self.on_received(key, count);
+                Poll::Ready(true)
+            }
+            Poll::Pending => self.wait(key, cx),
+        }
+    }
+
+    fn wait(&mut self, key: ConnectionKey, cx: &Context<'_>) -> Poll<bool> {
+        if let Some(Some(door)) = self.doors.get_mut(key.index as usize)
+            && !door.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker()))
+        {
+            door.waker = Some(cx.waker().clone());
+        }
+        Poll::Pending
+    }
+
+    fn on_received(&mut self, key: ConnectionKey, count: usize) {
+        self.begin_turn();
+        if self.announced.newest() != self.shard.adopted() {
+            self.take_mail();
+        }
+        let scratch = std::mem::take(&mut self.scratch);
+        self.shard.receive(key.index, &scratch[..count]);
+        self.scratch = scratch;
+        self.carry_out();
+    }
+
+    /// Sends what the pure half left: to the sequencer, to sockets, to whoever answers words.
+    fn carry_out(&mut self) {
+        let mut sent = false;
+        for message in self.shard.take_outbox() {
+            self.sequencer.push(Input::Shard(message));
+            sent = true;
+        }
+        if sent {
+            self.sequencer.wake();
+        }
+        let dirty = self.shard.take_dirty();
+        for &index in &dirty {
+            self.flush(index);
+        }
+        self.shard.recycle_dirty(dirty);
+        for word in self.shard.take_words() {
+            self.words.send(word);
+        }
+    }
+
+    /// Sends at once what the socket takes; its task sees to the rest.
+    fn flush(&mut self, index: u32) {
+        let Some(key) = self.shard.key_at(index) else { return };
+        let Some(Some(door)) = self.doors.get(index as usize) else { return };
+        let mut rest = false;
+        while let Some(unsent) = self.shard.unsent(key).filter(|unsent| !unsent.is_empty()) {
+            match door.socket.send(unsent) {
+                Ok(Sent::Bytes(count)) => self.shard.took(key, count),
+                Ok(Sent::Full) | Err(_) => {
+                    rest = true;
+                    break;
+                }
+            }
+        }
+        let ends = self.shard.is_closing(key);
+        if rest && ends {
+            self.lingering.push_back((monotonic_ms() + LINGER_MS, key));
+        }
+        if (rest || ends)
+            && let Some(waker) = &door.waker
+        {
+            waker.wake_by_ref();
+        }
+    }
+
+    fn close_overdue(&mut self) {
+        let now_ms = monotonic_ms();
+        while let Some((_, key)) = self.silent.pop_front_if(|(until, _)| *until <= now_ms) {
+            if self.shard.is_silent(key) {
+                tracing::debug!("closing a connection that has not spoken");
+                self.shard.cut_off(key);
+            }
+        }
+        while let Some((_, key)) = self.lingering.pop_front_if(|(until, _)| *until <= now_ms) {
+            self.shard.cut_off(key);
+        }
+    }
+}

@@ -1,0 +1,345 @@
+//! A shard: the connections of one core, their watches, and the root their reads are answered from.
+//!
+//! The pure half. Bytes come in through [`Shard::receive`], commits and other news through
+//! [`Shard::on_message`]; what goes out is left in the connections' buffers, in
+//! [`Shard::to_sequencer`] and in [`Shard::take_dirty`], for `run.rs` to carry out.
+//!
+//! Invariants:
+//! - The root only moves forward, and only at the end of a run, after the events and replies of
+//!   that run are queued.
+//! - A request is answered at once only while its connection owes nothing; see `connection.rs`.
+//! - No reply or event is queued on a connection in phase `Closing`.
+
+use std::net::SocketAddr;
+
+use menagerie_engine::access;
+use menagerie_engine::tree::Root;
+use menagerie_engine::txn::Rules;
+use menagerie_wire::four_letter::FourLetterWord;
+use menagerie_wire::{SessionId, Zxid};
+
+use crate::client::connection::{Connection, Phase};
+use crate::client::password::SessionSecret;
+use crate::client::slab::Slab;
+use crate::sequencer::Now;
+use crate::sequencer::message::{ConnectionKey, ToSequencer, ToShard};
+use crate::sequencer::publication::{Answer, Entry, Publication};
+use crate::watch::{ConnId, WatchTable};
+
+/// What a shard needs to know of the configuration.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    pub rules: Rules,
+    pub session_timeout_ms_min: i32,
+    pub session_timeout_ms_max: i32,
+    /// `jute.maxbuffer`: the largest payload of a request.
+    pub frame_bytes_max: usize,
+    /// Whose proof makes a client `super`.
+    pub super_digest: Option<Box<str>>,
+    /// Schemes of which every client must prove one before anything else; empty: none.
+    pub enforced_schemes: Vec<Box<str>>,
+    pub secret: SessionSecret,
+    /// A connection that is owed an event while this much waits for it is cut off.
+    pub output_bytes_max: usize,
+}
+
+/// Counters of one shard.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Counters {
+    pub packets_received: u64,
+    pub packets_sent: u64,
+    pub latency_us_min: Option<u64>,
+    pub latency_us_max: u64,
+    pub latency_us_sum: u64,
+    pub latency_count: u64,
+    /// Consumers that did not read and were cut off.
+    pub slow_consumers_cut: u64,
+}
+
+impl Counters {
+    pub(crate) fn answered(&mut self, latency_us: u64) {
+        self.packets_sent += 1;
+        self.latency_us_min = Some(self.latency_us_min.map_or(latency_us, |m| m.min(latency_us)));
+        self.latency_us_max = self.latency_us_max.max(latency_us);
+        self.latency_us_sum += latency_us;
+        self.latency_count += 1;
+    }
+}
+
+/// A four-letter word that came in, to be answered by whoever can see all cores.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Word {
+    pub connection: ConnectionKey,
+    pub word: FourLetterWord,
+    /// What came behind the word (the mask of `stmk`).
+    pub argument: Vec<u8>,
+}
+
+/// The state of one shard.
+pub struct Shard {
+    pub(crate) id: u16,
+    pub(crate) settings: Settings,
+    pub(crate) root: Root,
+    /// The last publication adopted.
+    adopted: u64,
+    pub(crate) connections: Slab,
+    pub(crate) watches: WatchTable,
+    /// Scratch: the frame of the event being told.
+    pub(crate) event: Vec<u8>,
+    /// Sessions heard from since the last hand-over.
+    touched: Vec<(SessionId, i32)>,
+    touched_connections: Vec<u32>,
+    pub(crate) outbox: Vec<ToSequencer>,
+    /// Connections with something to send or to end.
+    pub(crate) dirty: Vec<u32>,
+    /// Connections that go on after the next root swap: a slot of theirs was filled.
+    filled: Vec<u32>,
+    pub(crate) words: Vec<Word>,
+    pub(crate) counters: Counters,
+    /// Time of the current turn: µs for latencies, wall clock for `cons`.
+    pub(crate) now_us: u64,
+    pub(crate) now_wall_ms: i64,
+}
+
+impl Shard {
+    pub fn new(id: u16, settings: Settings, root: Root) -> Self {
+        Self {
+            id,
+            settings,
+            root,
+            adopted: 0,
+            connections: Slab::new(id),
+            watches: WatchTable::default(),
+            event: Vec::new(),
+            touched: Vec::new(),
+            touched_connections: Vec::new(),
+            outbox: Vec::new(),
+            dirty: Vec::new(),
+            filled: Vec::new(),
+            words: Vec::new(),
+            counters: Counters::default(),
+            now_us: 0,
+            now_wall_ms: 0,
+        }
+    }
+
+    /// A turn begins: all that happens until the next call happens now.
+    pub const fn begin_turn(&mut self, now_us: u64, now: Now) {
+        self.now_us = now_us;
+        self.now_wall_ms = now.wall_ms;
+    }
+
+    /// The last publication this shard has adopted.
+    pub const fn adopted(&self) -> u64 {
+        self.adopted
+    }
+
+    pub fn counters(&self) -> Counters {
+        self.counters
+    }
+
+    /// A client has connected.
+    pub fn open(&mut self, peer: SocketAddr) -> ConnectionKey {
+        let id = access::ip_identity(peer.ip());
+        let since = self.now_wall_ms;
+        self.connections.insert(|generation| Connection::new(generation, peer, id, since))
+    }
+
+    /// The connection is gone: its watches and identities with it, its session not.
+    pub fn closed(&mut self, key: ConnectionKey) {
+        if self.connections.find(key).is_none() {
+            return;
+        }
+        let Some(connection) = self.connections.remove(key.index) else { return };
+        self.watches.drop_connection(ConnId::new(key.index));
+        if connection.session != SessionId::NONE {
+            let session = connection.session;
+            self.outbox.push(ToSequencer::Disconnected { connection: key, session });
+        }
+    }
+
+    /// Takes one message of the sequencer.
+    pub fn on_message(&mut self, message: ToShard) {
+        match message {
+            ToShard::Publish(publication) => self.on_publication(&publication),
+            ToShard::Resumed { connection, session, timeout_ms } => {
+                self.on_session(connection, session, timeout_ms);
+                self.go_on(connection.index);
+            }
+            ToShard::Refused { connection } => self.refuse_session(connection),
+            ToShard::Evict { connection } => self.end(connection),
+            ToShard::Synced { connection } => {
+                self.fill_sync(connection);
+                self.go_on(connection.index);
+            }
+            ToShard::CollectTouches { round } => self.hand_over_touched(Some(round)),
+            ToShard::Stop => self.end_all(),
+        }
+    }
+
+    fn on_publication(&mut self, publication: &Publication) {
+        assert!(publication.sequence == self.adopted + 1, "publications are adopted in order");
+        for run in &publication.runs {
+            for entry in &run.entries {
+                self.on_entry(entry);
+            }
+            assert!(run.root.last_zxid() >= self.root.last_zxid(), "a root never goes back");
+            self.root = run.root.clone();
+            for index in std::mem::take(&mut self.filled) {
+                self.go_on(index);
+            }
+        }
+        self.adopted = publication.sequence;
+    }
+
+    /// Events first, then the writer's own answer.
+    fn on_entry(&mut self, entry: &Entry) {
+        for change in entry.outcome.iter().flat_map(|outcome| &outcome.changes) {
+            self.on_change(entry.zxid, change);
+        }
+        let Some((key, answer)) = entry.answer else { return };
+        if key.shard != self.id {
+            return;
+        }
+        match answer {
+            Answer::Reply(xid) => self.fill_write(key, xid, entry),
+            Answer::Connected { session, timeout_ms } => {
+                self.on_session(key, session, timeout_ms);
+            }
+            Answer::Closed(xid) => self.fill_close(key, xid, entry.zxid),
+            Answer::Expired => self.end(key),
+            Answer::Synced => self.fill_sync(key),
+        }
+        self.filled.push(key.index);
+    }
+
+    /// What this connection was owed has come: what waited behind it is worked off.
+    fn go_on(&mut self, index: u32) {
+        self.answer_parked(index);
+        if self.connections.at(index).is_some_and(|connection| !connection.held.is_empty()) {
+            self.consume_held(index);
+        }
+    }
+
+    /// Ends a connection after what is queued on it has been sent.
+    pub(crate) fn end(&mut self, key: ConnectionKey) {
+        if let Some(connection) = self.connections.find(key) {
+            connection.end();
+            self.dirty.push(key.index);
+        }
+    }
+
+    /// Ends a connection at once: what is queued on it is not waited for.
+    pub fn cut_off(&mut self, key: ConnectionKey) {
+        if let Some(connection) = self.connections.find(key) {
+            connection.cut_off();
+            self.dirty.push(key.index);
+        }
+    }
+
+    fn end_all(&mut self) {
+        let all: Vec<u32> = self.connections.iter().map(|(index, _)| index).collect();
+        for index in all {
+            self.end_at(index);
+        }
+    }
+
+    pub(crate) fn end_at(&mut self, index: u32) {
+        if let Some(connection) = self.connections.at(index) {
+            self.end(self.connections.key(index, connection));
+        }
+    }
+
+    pub(crate) fn mark_dirty(&mut self, index: u32) {
+        if self.dirty.last() != Some(&index) {
+            self.dirty.push(index);
+        }
+    }
+
+    /// The connections to look after: send their bytes, end those that are closing.
+    pub fn take_dirty(&mut self) -> Vec<u32> {
+        std::mem::take(&mut self.dirty)
+    }
+
+    /// Gives the emptied list back, so that its memory is used again.
+    pub fn recycle_dirty(&mut self, mut list: Vec<u32>) {
+        if self.dirty.is_empty() {
+            list.clear();
+            self.dirty = list;
+        }
+    }
+
+    /// What waits to be sent to the sequencer, in order.
+    pub fn take_outbox(&mut self) -> std::vec::Drain<'_, ToSequencer> {
+        self.outbox.drain(..)
+    }
+
+    pub fn take_words(&mut self) -> Vec<Word> {
+        std::mem::take(&mut self.words)
+    }
+
+    /// The client of this connection has been heard from.
+    pub(crate) fn touch(&mut self, index: u32) {
+        let Some(connection) = self.connections.at_mut(index) else { return };
+        if !connection.touched && connection.session != SessionId::NONE {
+            connection.touched = true;
+            self.touched.push((connection.session, connection.timeout_ms));
+            self.touched_connections.push(index);
+        }
+    }
+
+    /// Tells the sequencer which sessions live.
+    pub fn hand_over_touched(&mut self, round: Option<u64>) {
+        if self.touched.is_empty() && round.is_none() {
+            return;
+        }
+        for index in std::mem::take(&mut self.touched_connections) {
+            if let Some(connection) = self.connections.at_mut(index) {
+                connection.touched = false;
+            }
+        }
+        let sessions = std::mem::take(&mut self.touched);
+        self.outbox.push(ToSequencer::Touched { sessions, round });
+    }
+
+    pub(crate) fn last_zxid(&self) -> Zxid {
+        self.root.last_zxid()
+    }
+
+    /// Bytes of this connection that the socket has not taken; `None` once it is gone.
+    pub fn unsent(&self, key: ConnectionKey) -> Option<&[u8]> {
+        let connection = self.connections.at(key.index)?;
+        (connection.generation == key.generation).then(|| connection.unsent_bytes())
+    }
+
+    /// The socket took `count` bytes.
+    pub fn took(&mut self, key: ConnectionKey, count: usize) {
+        if let Some(connection) = self.connections.find(key) {
+            connection.took(count);
+        }
+    }
+
+    pub fn key_at(&self, index: u32) -> Option<ConnectionKey> {
+        Some(self.connections.key(index, self.connections.at(index)?))
+    }
+
+    /// Whether the connection ends once everything is sent.
+    pub fn is_closing(&self, key: ConnectionKey) -> bool {
+        self.connections.at(key.index).is_none_or(|connection| {
+            connection.generation != key.generation || connection.phase == Phase::Closing
+        })
+    }
+
+    pub fn wants_bytes(&self, key: ConnectionKey) -> bool {
+        self.connections.at(key.index).is_some_and(|connection| {
+            connection.generation == key.generation && connection.wants_bytes()
+        })
+    }
+
+    /// Whether the connection has not even begun to speak, and may be closed for that.
+    pub fn is_silent(&self, key: ConnectionKey) -> bool {
+        self.connections.at(key.index).is_some_and(|connection| {
+            connection.generation == key.generation && connection.phase == Phase::Fresh
+        })
+    }
+}

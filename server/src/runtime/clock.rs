@@ -1,0 +1,21 @@
+//! Time: a monotonic one for waiting and expiry, the wall clock for transactions.
+
+use std::sync::OnceLock;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+/// Milliseconds since this process first asked; never goes back.
+pub fn monotonic_ms() -> u64 {
+    static START: OnceLock<Instant> = OnceLock::new();
+    u64::try_from(START.get_or_init(Instant::now).elapsed().as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Milliseconds since 1970, as ctime and mtime carry them.
+pub fn wall_ms() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}
+
+/// Waits on this core.
+pub async fn sleep(duration: Duration) {
+    glommio::timer::sleep(duration).await;
+}

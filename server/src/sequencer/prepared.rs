@@ -1,0 +1,92 @@
+//! Transactions between judgement and commit.
+//!
+//! The open batch gathers while the log is busy; closing it seals a root and hands it to the log as
+//! one commit. Closed batches wait, in order, for that commit to reach a quorum.
+
+use std::collections::VecDeque;
+
+use menagerie_engine::tree::Tree;
+use menagerie_wire::Zxid;
+
+use crate::sequencer::message::ConnectionKey;
+use crate::sequencer::publication::{Answer, Entry, Run};
+
+/// One commit's worth of transactions.
+struct Batch {
+    runs: Vec<Run>,
+    last_zxid: Zxid,
+}
+
+/// Everything that is judged and not yet committed.
+#[derive(Default)]
+pub(crate) struct Prepared {
+    /// Entries since the last root was sealed.
+    open_entries: Vec<Entry>,
+    /// Runs of the open batch that are sealed already.
+    open_runs: Vec<Run>,
+    /// Submitted to the log, oldest first.
+    waiting: VecDeque<Batch>,
+    /// Transactions in all of the above.
+    outstanding: usize,
+}
+
+impl Prepared {
+    pub(crate) fn push(&mut self, entry: Entry) {
+        self.outstanding += 1;
+        self.open_entries.push(entry);
+    }
+
+    /// Ends the current run, so that what follows is not visible with it.
+    pub(crate) fn seal(&mut self, tree: &mut Tree) {
+        if !self.open_entries.is_empty() {
+            let entries = std::mem::take(&mut self.open_entries);
+            self.open_runs.push(Run { entries, root: tree.seal() });
+        }
+    }
+
+    /// Ends the open batch: it goes to the log now. Returns whether there was anything in it.
+    pub(crate) fn close(&mut self, tree: &mut Tree) -> bool {
+        self.seal(tree);
+        let runs = std::mem::take(&mut self.open_runs);
+        let Some(last) = runs.last() else { return false };
+        let last_zxid = last.root.last_zxid();
+        self.waiting.push_back(Batch { runs, last_zxid });
+        true
+    }
+
+    /// Makes `answer` wait for everything that is outstanding. `false` when nothing is.
+    pub(crate) fn answer_after_all(
+        &mut self,
+        connection: ConnectionKey,
+        answer: Answer,
+        zxid: Zxid,
+    ) -> bool {
+        let waiting = self.waiting.back_mut().and_then(|batch| batch.runs.last_mut());
+        let sealed = self.open_runs.last_mut().or(waiting);
+        let entries = match sealed {
+            _ if !self.open_entries.is_empty() => &mut self.open_entries,
+            Some(run) => &mut run.entries,
+            None => return false,
+        };
+        self.outstanding += 1;
+        let answer = Some((connection, answer));
+        entries.push(Entry { zxid, outcome: None, answer });
+        true
+    }
+
+    /// Takes out what is committed with everything up to `zxid`.
+    pub(crate) fn commit(&mut self, zxid: Zxid) -> Vec<Run> {
+        let mut runs = Vec::new();
+        while self.waiting.front().is_some_and(|batch| batch.last_zxid <= zxid) {
+            let Some(batch) = self.waiting.pop_front() else { break };
+            runs.extend(batch.runs);
+        }
+        let committed: usize = runs.iter().map(|run| run.entries.len()).sum();
+        self.outstanding = self.outstanding.saturating_sub(committed);
+        runs
+    }
+
+    pub(crate) const fn outstanding(&self) -> usize {
+        self.outstanding
+    }
+}

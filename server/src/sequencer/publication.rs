@@ -1,0 +1,49 @@
+//! What a commit brings to the shards: sealed roots, changes to watch, results to answer.
+//!
+//! A publication is one or more runs. Within a run a shard walks the entries in zxid order,
+//! queues the events of each, then fills the writer's slot; after the run it swaps its root. So a
+//! client sees its event before its reply, and its reply before anything that it reads later.
+
+use menagerie_engine::tree::Root;
+use menagerie_engine::txn::Outcome;
+use menagerie_wire::{SessionId, Xid, Zxid};
+
+use crate::sequencer::message::ConnectionKey;
+
+/// Committed transactions, in zxid order.
+pub struct Publication {
+    /// Counts publications; shards compare it with what they have adopted.
+    pub sequence: u64,
+    pub runs: Vec<Run>,
+}
+
+/// Transactions that become visible together.
+pub struct Run {
+    pub entries: Vec<Entry>,
+    /// The tree after the last of them.
+    pub root: Root,
+}
+
+/// One transaction's effect, or the end of a sync.
+pub struct Entry {
+    pub zxid: Zxid,
+    /// `None` for the end of a sync.
+    pub outcome: Option<Outcome>,
+    /// Who waits for it: a connection, and what it is to be told.
+    pub answer: Option<(ConnectionKey, Answer)>,
+}
+
+/// What the connection that asked is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// The result of a write.
+    Reply(Xid),
+    /// A ConnectResponse with the new session.
+    Connected { session: SessionId, timeout_ms: i32 },
+    /// The reply of a closeSession, then the end of the connection.
+    Closed(Xid),
+    /// Nothing: the session expired, the connection ends.
+    Expired,
+    /// The reply of a sync.
+    Synced,
+}

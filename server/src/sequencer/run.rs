@@ -1,0 +1,230 @@
+//! The waiting half of the sequencer: inbox, log, clock.
+//!
+//! One task. It takes everything that has come, lets the pure half decide, appends to the log,
+//! starts a commit when none is under way, and tells the shards. While a commit is under way the
+//! next batch gathers: that is the group commit. The log's ring wakes this core through
+//! [`LogEvent`]; a failed commit ends the task, and with it the server.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use menagerie_engine::disk::SystemDisk;
+use menagerie_engine::tree::Root;
+use menagerie_engine::wal::{WalError, Writer};
+
+use crate::housekeeping::{Housekeeper, SnapshotPolicy};
+use crate::runtime::clock::{self, sleep};
+use crate::runtime::log_event::LogEvent;
+use crate::runtime::mailbox::{Receiver, Sender};
+use crate::runtime::spawn;
+use crate::sequencer::message::{ToSequencer, ToShard};
+use crate::sequencer::{Delivery, Figures, Now, Output, Sequencer};
+
+/// How often the clock is looked at for expiry.
+const TICK: Duration = Duration::from_millis(50);
+/// How long the log must be quiet before it gets its mark.
+const IDLE_BEFORE_MARK: Duration = Duration::from_millis(200);
+
+/// The sequence of the newest publication that every shard has in its mailbox.
+///
+/// On a line of its own: every shard reads it at every turn, the sequencer writes it per commit.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+pub struct Announced(AtomicU64);
+
+impl Announced {
+    /// Everything that was enqueued before is seen by who sees `sequence`.
+    fn announce(&self, sequence: u64) {
+        self.0.store(sequence, Ordering::Release);
+    }
+
+    pub fn newest(&self) -> u64 {
+        self.0.load(Ordering::Acquire)
+    }
+}
+
+/// What the sequencer's core can be told.
+pub enum Input {
+    Shard(ToSequencer),
+    /// The log's ring has completed something.
+    Completed,
+    Tick,
+    /// A question from another core; answered with the state of this turn.
+    Ask(Sender<Answered>),
+    /// Finish what is under way, sync the log, stop the shards.
+    Stop,
+}
+
+/// The sequencer's part of a report.
+pub struct Answered {
+    pub figures: Figures,
+    pub root: Root,
+    pub fsync: menagerie_engine::wal::writer::Stats,
+}
+
+/// Everything the sequencer's task needs.
+pub struct Parts {
+    pub sequencer: Sequencer,
+    pub writer: Writer<SystemDisk>,
+    pub inbox: Receiver<Input>,
+    /// For the sub-tasks that wait on this core's behalf.
+    pub own_door: Sender<Input>,
+    pub shards: Vec<Sender<ToShard>>,
+    pub announced: Arc<Announced>,
+    pub housekeeper: Housekeeper,
+    pub snapshots: SnapshotPolicy,
+}
+
+/// Runs until told to stop.
+///
+/// # Errors
+/// When the log cannot be written: nothing after the last publication was acknowledged.
+pub async fn run(parts: Parts) -> Result<(), WalError> {
+    let own_door = parts.own_door.clone();
+    let log_event = parts.writer.event_fd().and_then(|fd| LogEvent::new(fd).ok());
+    spawn(forward_completions(log_event, own_door.clone()));
+    spawn(forward_ticks(own_door));
+    let shards = parts.shards.clone();
+    let mut running = Running { parts, out: Output::default(), last_commit: Instant::now() };
+    let result = match running.serve().await {
+        Ok(()) => running.stop(),
+        Err(error) => Err(error),
+    };
+    for shard in &shards {
+        shard.send(ToShard::Stop);
+    }
+    result
+}
+
+async fn forward_completions(event: Option<LogEvent>, door: Sender<Input>) {
+    let Some(event) = event else { return };
+    while event.completed().await.is_ok() {
+        door.send(Input::Completed);
+    }
+}
+
+async fn forward_ticks(door: Sender<Input>) {
+    loop {
+        sleep(TICK).await;
+        door.send(Input::Tick);
+    }
+}
+
+/// What the clocks say.
+pub fn now() -> Now {
+    Now { monotonic_ms: clock::monotonic_ms(), wall_ms: clock::wall_ms() }
+}
+
+struct Running {
+    parts: Parts,
+    out: Output,
+    last_commit: Instant,
+}
+
+impl Running {
+    async fn serve(&mut self) -> Result<(), WalError> {
+        self.parts.sequencer.start(&mut self.out);
+        loop {
+            self.parts.inbox.filled().await;
+            let now = now();
+            while let Some(input) = self.parts.inbox.try_receive() {
+                match input {
+                    Input::Shard(message) => {
+                        self.parts.sequencer.on_message(message, now, &mut self.out);
+                    }
+                    Input::Completed => self.collect()?,
+                    Input::Tick => self.on_tick(now)?,
+                    Input::Ask(asker) => self.answer(&asker),
+                    Input::Stop => return Ok(()),
+                }
+            }
+            self.commit()?;
+            self.deliver();
+        }
+    }
+
+    /// Appends what was judged and, when the log is free, commits it.
+    fn commit(&mut self) -> Result<(), WalError> {
+        for (zxid, txn) in self.out.appends.drain(..) {
+            self.parts.writer.append(zxid, &txn)?;
+        }
+        if !self.parts.writer.is_under_way() && self.parts.sequencer.close_batch() {
+            self.parts.writer.submit()?;
+            self.last_commit = Instant::now();
+        }
+        Ok(())
+    }
+
+    /// Takes the end of a commit from the log.
+    fn collect(&mut self) -> Result<(), WalError> {
+        if let Some(durable) = self.parts.writer.poll()? {
+            self.parts.sequencer.on_logged(durable, &mut self.out);
+        }
+        Ok(())
+    }
+
+    fn on_tick(&mut self, now: Now) -> Result<(), WalError> {
+        self.parts.sequencer.on_tick(now, &mut self.out);
+        if self.last_commit.elapsed() > IDLE_BEFORE_MARK {
+            self.parts.writer.mark_idle()?;
+        }
+        let committed = self.parts.sequencer.committed();
+        if self.parts.snapshots.is_due(committed.last_zxid(), self.parts.writer.stats())
+            && self.parts.housekeeper.snapshot(committed.clone())
+        {
+            self.parts.writer.roll();
+            self.parts.snapshots.taken(committed.last_zxid(), self.parts.writer.stats());
+        }
+        Ok(())
+    }
+
+    /// Enqueues to all shards, then announces, then wakes: only then may a reply leave.
+    fn deliver(&mut self) {
+        if self.out.deliveries.is_empty() {
+            return;
+        }
+        let mut newest = None;
+        for delivery in self.out.deliveries.drain(..) {
+            match delivery {
+                Delivery::One(shard, message) => {
+                    if let Some(door) = self.parts.shards.get(usize::from(shard)) {
+                        door.push(message);
+                    }
+                }
+                Delivery::All(publication) => {
+                    newest = Some(publication.sequence);
+                    for door in &self.parts.shards {
+                        door.push(ToShard::Publish(Arc::clone(&publication)));
+                    }
+                }
+            }
+        }
+        if let Some(sequence) = newest {
+            self.parts.announced.announce(sequence);
+        }
+        for door in &self.parts.shards {
+            door.wake();
+        }
+    }
+
+    fn answer(&self, asker: &Sender<Answered>) {
+        asker.send(Answered {
+            figures: self.parts.sequencer.figures(),
+            root: self.parts.sequencer.committed().clone(),
+            fsync: self.parts.writer.stats(),
+        });
+    }
+
+    /// Commits what is judged, tells its writers, and leaves a synced log behind.
+    fn stop(mut self) -> Result<(), WalError> {
+        self.commit()?;
+        self.parts.sequencer.close_batch();
+        let durable = self.parts.writer.flush()?;
+        self.parts.sequencer.on_logged(durable, &mut self.out);
+        self.deliver();
+        self.parts.writer.close()?;
+        tracing::info!("the log is synced up to {durable}");
+        Ok(())
+    }
+}
