@@ -50,9 +50,7 @@ pub(crate) enum Slot {
         body: Box<[u8]>,
         since_us: u64,
     },
-    Close {
-        xid: Xid,
-    },
+    Close,
     /// Answered from the root that holds the effect of the slots before it.
     Parked {
         xid: Xid,
