@@ -4,23 +4,78 @@
 //! [`Root`]: immutable, exact at one zxid, readable on any thread for as long as it is held.
 //! Whether a change is allowed, and which versions and times it carries, is judged in `txn`; the
 //! tree keeps links, child counts, the digest, access lists, sessions and what they own.
+//!
+//! # Shape
+//!
+//! ```text
+//!   Root (sealed at 7)            Tree (open version 8)
+//!        │                              │
+//!    ┌───▼───┐                      ┌───▼───┐      a state: five links and the sums
+//!    │ State │                      │ State │      (root, owners, acls, containers, ttls)
+//!    └───┬───┘                      └───┬───┘
+//!        │                              │
+//!    ┌───▼─────┐ 3                  ┌───▼─────┐ 8  the node "/", copied because a child changed
+//!    │ Full  / │                    │ Full  / │    (the number is the version it was born in)
+//!    └───┬─────┘                    └───┬─────┘
+//!        │                              │
+//!    ┌───▼────────────────┐ 3       ┌───▼────────────────┐ 8
+//!    │ Leaf  a │ b │ c    │         │ Leaf  a │ b │ c    │   children: names inline, B+tree
+//!    └───────┬───┬───┬────┘         └───────┬───┬───┬────┘   of such pages when they are many
+//!            │   │   └──────────┐           │   │   │
+//!            │   │ 2         ┌──▼─────┐ 3   │   │ ┌─▼──────┐ 8
+//!            │ ┌─▼───────┐   │ Full c │     │   │ │ Full c │   set in version 8
+//!            │ │ Plain b ◄───┼────────┼─────┼───┘ └────────┘
+//!            │ └─────────┘   └────────┘     │                 b and a are in both states:
+//!     ┌──────▼──┐ 1                         │                 nothing counts that
+//!     │ Plain a ◄───────────────────────────┘
+//!     └─────────┘
+//! ```
+//!
+//! * **Blocks have birthdays, not reference counts** (`block`, `heap`). What the open version has
+//!   made is edited in place, anything older is copied first: a copy is a `memcpy` of at most a
+//!   page, never a walk over what it leads to. A read costs no write of any kind.
+//! * **A birthday never exceeds the parent's**: a copy of a block means a copy of all blocks above
+//!   it. So a reset finds what is newer than a root by descending only into what is newer.
+//! * **The old block is retired** and waits until no root that could reach it is held (`heap`).
+//! * **Nodes are named by parent and name.** Names stand in the parent's pages (`page`, `map`);
+//!   the node (`znode`) has stat and data in one thin block: 160 bytes with 100 bytes of data.
+//! * **Hidden tables are maps of the same kind** (`owners`, `acls`, containers, TTLs), so that a
+//!   root is exact in all parts at one zxid.
+//!
+//! What is not here: who may do what, watches, and anything that depends on time.
 
 mod acl;
+mod acls;
+mod block;
+mod bytes;
 mod digest;
+mod entry;
+mod heap;
+mod map;
+mod owners;
+mod page;
 mod path;
+mod reach;
 mod stat;
+mod state;
+mod view;
+mod znode;
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::ops::Bound;
 use std::sync::Arc;
 
-use menagerie_wire::data::{Acl, Stat, perms};
+use menagerie_wire::data::{Acl, perms};
 use menagerie_wire::{SessionId, Zxid};
 use thiserror::Error;
+
+use block::Link;
+use heap::{Heap, Sealed};
+use state::State;
+use znode::Seed;
 
 pub use acl::{AclHandle, AclList};
 pub use path::split;
 pub use stat::{Owner, StatPersisted};
+pub use view::{Node, Session, View};
 
 /// Why an edit has no place in the tree. The tree is unchanged then.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
@@ -48,57 +103,14 @@ pub struct NewNode<'a> {
 
 /// The writer's tree: the newest prepared state.
 pub struct Tree {
-    state: Arc<State>,
+    state: State,
+    heap: Heap,
 }
 
 /// A sealed state of the tree. Cloning is O(1); reading touches no shared counter.
 #[derive(Clone)]
 pub struct Root {
-    state: Arc<State>,
-}
-
-/// One state of the tree, open or sealed, to be read.
-#[derive(Clone, Copy)]
-pub struct View<'a> {
-    state: &'a State,
-}
-
-/// A node of a [`View`].
-#[derive(Clone, Copy)]
-pub struct Node<'a> {
-    state: &'a State,
-    path: &'a str,
-    node: &'a Znode,
-}
-
-/// A session of a [`View`].
-#[derive(Clone, Copy)]
-pub struct Session<'a> {
-    state: &'a State,
-    id: SessionId,
-    timeout_ms: i32,
-}
-
-#[derive(Clone, Default)]
-struct State {
-    nodes: BTreeMap<Box<str>, Znode>,
-    sessions: BTreeMap<SessionId, i32>,
-    owned: BTreeMap<SessionId, BTreeSet<Box<str>>>,
-    containers: BTreeSet<Box<str>>,
-    ttls: BTreeSet<Box<str>>,
-    last_zxid: Zxid,
-    digest: u64,
-    data_bytes: u64,
-    ephemeral_count: u64,
-}
-
-#[derive(Clone, Default)]
-struct Znode {
-    data: Option<Box<[u8]>>,
-    stat: StatPersisted,
-    acl: AclHandle,
-    child_count: u32,
-    descendants: u64,
+    sealed: Arc<Sealed>,
 }
 
 impl Default for Tree {
@@ -107,14 +119,23 @@ impl Default for Tree {
     }
 }
 
+impl Drop for Tree {
+    fn drop(&mut self) {
+        self.heap.abandon(&self.state);
+    }
+}
+
 impl Tree {
     /// A fresh tree: `/`, `/zookeeper` and the two nodes below it.
     // ZooKeeper: DataTree.DataTree, DataTree.addConfigNode
     pub fn new() -> Self {
-        let root = Znode { data: Some(Box::default()), ..Znode::default() };
-        let mut state = State { digest: digest_of("/", &root), ..State::default() };
-        state.nodes.insert("/".into(), root);
-        let mut tree = Self { state: Arc::new(state) };
+        let mut tree = Self { state: State::EMPTY, heap: Heap::new() };
+        let crc = digest::prefix("/", Some(b""));
+        let stat = StatPersisted::default();
+        let seed = Seed { stat, data: Some(b""), crc, acl: 0, is_parent: true };
+        tree.state.root = znode::create(tree.heap.arena(), &seed);
+        tree.state.digest = digest::node(crc, &stat);
+
         let open = [Acl::world(perms::ALL)];
         let readable = [Acl::world(perms::READ)];
         for (path, acl) in
@@ -134,24 +155,33 @@ impl Tree {
     }
 
     pub fn view(&self) -> View<'_> {
-        View { state: &self.state }
+        View::new(&self.state)
     }
 
-    /// Ends the batch: the state so far becomes a root, later edits leave it as it is. O(1).
+    /// Ends the batch: the state so far becomes a root, later edits leave it as it is. O(1), plus
+    /// a share of reclaiming that is bounded by what the batch changed.
     pub fn seal(&mut self) -> Root {
-        Root { state: self.state.clone() }
+        Root { sealed: self.heap.seal(&self.state) }
     }
 
-    /// Drops everything newer than `root`, which must have been sealed by this tree on the line of
-    /// states that led to the present one. Other roots stay readable.
+    /// Drops everything newer than `root`, in time of what was changed since. Other roots stay
+    /// readable.
+    ///
+    /// # Panics
+    /// When `root` was not sealed by this tree, or is on a line of states that an earlier reset
+    /// has left.
     pub fn reset_to(&mut self, root: &Root) {
-        self.state = root.state.clone();
+        self.heap.reset(&mut self.state, &root.sealed);
     }
 
-    /// Gives memory of released roots back, at most `budget` blocks. True when more is to do.
+    /// Gives memory of released roots back in at most `budget` steps. True when more is to do.
     pub fn reclaim(&mut self, budget: usize) -> bool {
-        let _ = budget;
-        false
+        self.heap.reclaim(budget)
+    }
+
+    /// Blocks and bytes allocated for all states together, as the allocator was asked for them.
+    pub fn memory(&self) -> (u64, u64) {
+        self.heap.live()
     }
 
     /// Adds a node. The parent's `cversion` and `pzxid` are set when `parent_cversion` is a raise.
@@ -162,69 +192,66 @@ impl Tree {
         parent_cversion: i32,
         parent_pzxid: Zxid,
     ) -> Result<(), TreeError> {
-        let (parent, _) = split(path).ok_or(TreeError::Root)?;
-        if self.view().node(path).is_some() {
+        let (parent, name) = split(path).ok_or(TreeError::Root)?;
+        let above = view::find(&self.state, parent).ok_or(TreeError::NoNode)?;
+        if map::find(above.children(), name.as_bytes()).is_some() {
             return Err(TreeError::NodeExists);
         }
-        self.view().node(parent).ok_or(TreeError::NoNode)?;
-        let znode = Znode {
-            data: node.data.map(Into::into),
-            stat: StatPersisted {
-                czxid: node.czxid,
-                mzxid: node.czxid,
-                pzxid: node.czxid,
-                ctime_ms: node.ctime_ms,
-                mtime_ms: node.ctime_ms,
-                owner: node.owner,
-                ..StatPersisted::default()
-            },
-            acl: AclHandle::from_jute(&acl::encode(node.acl)),
-            ..Znode::default()
+        let stat = StatPersisted {
+            czxid: node.czxid,
+            mzxid: node.czxid,
+            pzxid: node.czxid,
+            ctime_ms: node.ctime_ms,
+            mtime_ms: node.ctime_ms,
+            owner: node.owner,
+            ..StatPersisted::default()
         };
-        self.raise_parent(parent, parent_cversion, parent_pzxid);
-        let state = Arc::make_mut(&mut self.state);
-        state.digest = state.digest.wrapping_add(digest_of(path, &znode));
-        state.data_bytes += size_of_node(path, &znode);
-        match node.owner {
-            Owner::None => {}
-            Owner::Session(id) => {
-                state.ephemeral_count += 1;
-                state.owned.entry(id).or_default().insert(path.into());
+        let crc = digest::prefix(path, node.data);
+        let acl = self.intern(node.acl);
+        let seed = Seed { stat, data: node.data, crc, acl, is_parent: false };
+        let child = znode::create(self.heap.arena(), &seed);
+        self.weigh(path, znode::read(&child).digest(), 0);
+
+        self.edit_parent(parent, 1, |heap, link| {
+            let before = znode::read(link);
+            let (count, cversion) = (before.child_count(), before.cversion());
+            let mut above = znode::own_full(heap, link);
+            above.set_child_count(count + 1);
+            if parent_cversion > cversion {
+                above.set_cversion(parent_cversion);
+                above.set_pzxid(parent_pzxid);
             }
-            Owner::Container => drop(state.containers.insert(path.into())),
-            Owner::Ttl { .. } => drop(state.ttls.insert(path.into())),
-        }
-        state.nodes.insert(path.into(), znode);
-        self.count(path, |znode| znode.child_count += 1, |znode| znode.descendants += 1);
+            map::insert(heap, above.into_children(), name.as_bytes(), child);
+        });
+        self.state.data_bytes += size(path, node.data.map_or(0, <[u8]>::len));
+        self.enlist(path, node.owner);
         Ok(())
     }
 
     /// Removes a childless node. The parent's `pzxid` is raised to `parent_pzxid`, never lowered.
     pub fn remove(&mut self, path: &str, parent_pzxid: Zxid) -> Result<(), TreeError> {
-        let node = self.view().node(path).ok_or(TreeError::NoNode)?;
-        let (parent, _) = split(path).ok_or(TreeError::Root)?;
+        let node = view::find(&self.state, path).ok_or(TreeError::NoNode)?;
+        let (parent, name) = split(path).ok_or(TreeError::Root)?;
         if node.child_count() > 0 {
             return Err(TreeError::NotEmpty);
         }
-        self.raise_pzxid(parent, parent_pzxid);
-        self.count(path, |znode| znode.child_count -= 1, |znode| znode.descendants -= 1);
-        let state = Arc::make_mut(&mut self.state);
-        let znode = state.nodes.remove(path).ok_or(TreeError::NoNode)?;
-        state.digest = state.digest.wrapping_sub(digest_of(path, &znode));
-        state.data_bytes -= size_of_node(path, &znode);
-        match znode.stat.owner {
-            Owner::None => {}
-            Owner::Session(id) => {
-                state.ephemeral_count -= 1;
-                let owned = state.owned.entry(id).or_default();
-                owned.remove(path);
-                if owned.is_empty() {
-                    state.owned.remove(&id);
-                }
-            }
-            Owner::Container => drop(state.containers.remove(path)),
-            Owner::Ttl { .. } => drop(state.ttls.remove(path)),
+        let (owner, len, digest) = (node.owner(), node.data_len(), node.digest());
+        let acl = (node.acl_word() != 0).then(|| node.acl().jute().to_vec());
+        self.weigh(path, 0, digest);
+        self.edit_parent(parent, -1, |heap, link| {
+            let before = znode::read(link);
+            let (count, pzxid) = (before.child_count(), before.pzxid());
+            let mut above = znode::own_full(heap, link);
+            above.set_child_count(count - 1);
+            above.set_pzxid(pzxid.max(parent_pzxid));
+            let child = map::remove(heap, above.into_children(), name.as_bytes());
+            znode::discard(heap, child);
+        });
+        if let Some(jute) = acl {
+            acls::release(&mut self.heap, &mut self.state.acls, &jute);
         }
+        self.state.data_bytes -= size(path, len);
+        self.delist(path, owner);
         Ok(())
     }
 
@@ -232,18 +259,21 @@ impl Tree {
     /// missing parent nothing happens.
     // ZooKeeper: DataTree.createNode, DataTree.setCversionPzxid
     pub fn raise_parent(&mut self, parent: &str, cversion: i32, pzxid: Zxid) {
-        let _ = self.edit(parent, |znode| {
-            if cversion > znode.stat.cversion {
-                znode.stat.cversion = cversion;
-                znode.stat.pzxid = pzxid;
-            }
-        });
+        if view::find(&self.state, parent).is_some_and(|node| node.cversion() < cversion) {
+            self.edit(parent, |heap, link| {
+                let mut node = znode::own_full(heap, link);
+                node.set_cversion(cversion);
+                node.set_pzxid(pzxid);
+            });
+        }
     }
 
     /// Raises a parent's `pzxid`, as the replay of a delete does even when the child is gone.
     // ZooKeeper: DataTree.deleteNode
     pub fn raise_pzxid(&mut self, parent: &str, pzxid: Zxid) {
-        let _ = self.edit(parent, |znode| znode.stat.pzxid = znode.stat.pzxid.max(pzxid));
+        if view::find(&self.state, parent).is_some_and(|node| node.pzxid() < pzxid) {
+            self.edit(parent, |heap, link| znode::own_full(heap, link).set_pzxid(pzxid));
+        }
     }
 
     pub fn set_data(
@@ -254,34 +284,39 @@ impl Tree {
         mzxid: Zxid,
         mtime_ms: i64,
     ) -> Result<(), TreeError> {
-        self.edit(path, |znode| {
-            znode.data = data.map(Into::into);
-            znode.stat.version = version;
-            znode.stat.mzxid = mzxid;
-            znode.stat.mtime_ms = mtime_ms;
+        self.replace_data(path, data, |heap, link| {
+            znode::own(heap, link).set_changed(version, mzxid, mtime_ms);
         })
     }
 
     /// Sets data and nothing else, as quota statistics are kept: not a transaction, no version.
     pub fn set_usage(&mut self, path: &str, data: &[u8]) -> Result<(), TreeError> {
-        self.edit(path, |znode| znode.data = Some(data.into()))
+        self.replace_data(path, Some(data), |_, _| {})
     }
 
     pub fn set_acl(&mut self, path: &str, acl: &[Acl<'_>], aversion: i32) -> Result<(), TreeError> {
-        self.edit(path, |znode| {
-            znode.acl = AclHandle::from_jute(&acl::encode(acl));
-            znode.stat.aversion = aversion;
-        })
+        let node = view::find(&self.state, path).ok_or(TreeError::NoNode)?;
+        let old = (node.acl_word() != 0).then(|| node.acl().jute().to_vec());
+        // First the new one: when it is the old one, its count must not touch 0.
+        let new = self.intern(acl);
+        self.edit(path, |heap, link| znode::own_full(heap, link).set_acl(new, aversion));
+        if let Some(jute) = old {
+            acls::release(&mut self.heap, &mut self.state.acls, &jute);
+        }
+        Ok(())
     }
 
     /// Adds a session or changes its timeout.
     pub fn open_session(&mut self, id: SessionId, timeout_ms: i32) {
-        Arc::make_mut(&mut self.state).sessions.insert(id, timeout_ms);
+        let is_new = owners::open(&mut self.heap, &mut self.state.owners, id, timeout_ms);
+        self.state.session_count += u64::from(is_new);
     }
 
     /// Takes a session from the table; true when it was there. Its ephemerals are not touched.
     pub fn close_session(&mut self, id: SessionId) -> bool {
-        Arc::make_mut(&mut self.state).sessions.remove(&id).is_some()
+        let was_open = owners::close(&mut self.heap, &mut self.state.owners, id);
+        self.state.session_count -= u64::from(was_open);
+        was_open
     }
 
     /// Notes the last transaction applied.
@@ -289,208 +324,122 @@ impl Tree {
     /// # Panics
     /// When `zxid` is below the last one.
     pub fn advance(&mut self, zxid: Zxid) {
-        let last = self.view().last_zxid();
+        let last = self.state.last_zxid;
         assert!(zxid >= last, "the tree is at {last}, it cannot advance to {zxid}");
-        Arc::make_mut(&mut self.state).last_zxid = zxid;
+        self.state.last_zxid = zxid;
     }
 
-    fn edit(&mut self, path: &str, change: impl FnOnce(&mut Znode)) -> Result<(), TreeError> {
-        self.view().node(path).ok_or(TreeError::NoNode)?;
-        let path = if path.is_empty() { "/" } else { path };
-        let state = Arc::make_mut(&mut self.state);
-        let znode = state.nodes.get_mut(path).ok_or(TreeError::NoNode)?;
-        state.digest = state.digest.wrapping_sub(digest_of(path, znode));
-        state.data_bytes -= size_of_node(path, znode);
-        change(znode);
-        state.digest = state.digest.wrapping_add(digest_of(path, znode));
-        state.data_bytes += size_of_node(path, znode);
+    fn intern(&mut self, acl: &[Acl<'_>]) -> u64 {
+        if acl == const { &[Acl::world(perms::ALL)] } {
+            return 0;
+        }
+        acls::intern(&mut self.heap, &mut self.state.acls, &acl::encode(acl), 1)
+    }
+
+    fn replace_data(
+        &mut self,
+        path: &str,
+        data: Option<&[u8]>,
+        then: impl FnOnce(&mut Heap, &mut Link),
+    ) -> Result<(), TreeError> {
+        let old_len = view::find(&self.state, path).ok_or(TreeError::NoNode)?.data_len();
+        let crc = digest::prefix(path, data);
+        self.edit(path, |heap, link| {
+            znode::set_data(heap, link, data, crc);
+            then(heap, link);
+        });
+        self.state.data_bytes += size(path, data.map_or(0, <[u8]>::len));
+        self.state.data_bytes -= size(path, old_len);
         Ok(())
     }
 
-    fn count(&mut self, path: &str, own: impl Fn(&mut Znode), all: impl Fn(&mut Znode)) {
-        let state = Arc::make_mut(&mut self.state);
-        let mut above = split(path);
-        if let Some(parent) = above.and_then(|(parent, _)| state.nodes.get_mut(parent)) {
-            own(parent);
+    /// Changes a node that is there, and the digest with it.
+    fn edit(&mut self, path: &str, change: impl FnOnce(&mut Heap, &mut Link)) {
+        let link = own_path(&mut self.heap, &mut self.state.root, path, 0);
+        let before = znode::read(link).digest();
+        change(&mut self.heap, link);
+        let after = znode::read(link).digest();
+        self.weigh(path, after, before);
+    }
+
+    /// As [`Self::edit`], where the parent gets `by` children more.
+    fn edit_parent(&mut self, path: &str, by: i64, change: impl FnOnce(&mut Heap, &mut Link)) {
+        let link = own_path(&mut self.heap, &mut self.state.root, path, by);
+        let before = znode::read(link).digest();
+        count_below(&mut self.heap, link, by);
+        change(&mut self.heap, link);
+        let after = znode::read(link).digest();
+        self.weigh(path, after, before);
+    }
+
+    fn weigh(&mut self, path: &str, plus: u64, minus: u64) {
+        if digest::is_counted(path) {
+            self.state.digest = self.state.digest.wrapping_add(plus).wrapping_sub(minus);
         }
-        while let Some((parent, _)) = above {
-            if let Some(znode) = state.nodes.get_mut(parent) {
-                all(znode);
+    }
+
+    /// Notes a new node in the table of its kind.
+    fn enlist(&mut self, path: &str, owner: Owner) {
+        let (heap, state) = (&mut self.heap, &mut self.state);
+        match owner {
+            Owner::None => {}
+            Owner::Session(id) => {
+                owners::add(heap, &mut state.owners, id, path);
+                state.ephemeral_count += 1;
             }
-            above = split(parent);
+            Owner::Container => {
+                map::insert(heap, &mut state.containers, path.as_bytes(), Link::NONE);
+            }
+            Owner::Ttl { .. } => map::insert(heap, &mut state.ttls, path.as_bytes(), Link::NONE),
+        }
+    }
+
+    fn delist(&mut self, path: &str, owner: Owner) {
+        let (heap, state) = (&mut self.heap, &mut self.state);
+        match owner {
+            Owner::None => {}
+            Owner::Session(id) => {
+                owners::remove(heap, &mut state.owners, id, path);
+                state.ephemeral_count -= 1;
+            }
+            Owner::Container => drop(map::remove(heap, &mut state.containers, path.as_bytes())),
+            Owner::Ttl { .. } => drop(map::remove(heap, &mut state.ttls, path.as_bytes())),
         }
     }
 }
 
-fn digest_of(path: &str, node: &Znode) -> u64 {
-    if digest::is_counted(path) {
-        digest::node(digest::prefix(path, node.data.as_deref()), &node.stat)
-    } else {
-        0
+/// Owns the way to a node that is there; each node above it gets `by` descendants more.
+fn own_path<'a>(heap: &mut Heap, mut link: &'a mut Link, path: &str, by: i64) -> &'a mut Link {
+    for name in path::names(path).into_iter().flatten() {
+        count_below(heap, link, by);
+        let children = znode::own_full(heap, link).into_children();
+        link = map::own(heap, children, name.as_bytes());
+    }
+    link
+}
+
+fn count_below(heap: &mut Heap, link: &mut Link, by: i64) {
+    if by != 0 {
+        let count = znode::read(link).descendants().wrapping_add_signed(by);
+        znode::own_full(heap, link).set_descendants(count);
     }
 }
 
-fn size_of_node(path: &str, node: &Znode) -> u64 {
+/// What a node adds to `data_bytes`.
+// ZooKeeper: DataTree.getNodeSize
+fn size(path: &str, data_len: usize) -> u64 {
     let path_len = if path == "/" { 0 } else { path.len() };
-    (path_len + node.data.as_ref().map_or(0, |data| data.len())) as u64
+    (path_len + data_len) as u64
 }
 
 impl Root {
     pub fn view(&self) -> View<'_> {
-        View { state: &self.state }
+        View::new(&self.sealed.state)
     }
 
     /// The zxid that this root is exact at.
     pub fn last_zxid(&self) -> Zxid {
-        self.state.last_zxid
-    }
-}
-
-impl<'a> View<'a> {
-    /// The node at a canonical path; `""` is `/`.
-    pub fn node(self, path: &str) -> Option<Node<'a>> {
-        let path = if path.is_empty() { "/" } else { path };
-        let (path, node) = self.state.nodes.get_key_value(path)?;
-        Some(Node { state: self.state, path, node })
-    }
-
-    pub fn last_zxid(self) -> Zxid {
-        self.state.last_zxid
-    }
-
-    /// Apache's tree digest, version 2.
-    pub fn digest(self) -> u64 {
-        self.state.digest
-    }
-
-    /// Nodes, the root included.
-    pub fn node_count(self) -> u64 {
-        self.state.nodes.len() as u64
-    }
-
-    /// Bytes of all paths and data, as `approximateDataSize` counts.
-    pub fn data_bytes(self) -> u64 {
-        self.state.data_bytes
-    }
-
-    pub fn ephemeral_count(self) -> u64 {
-        self.state.ephemeral_count
-    }
-
-    pub fn session(self, id: SessionId) -> Option<Session<'a>> {
-        let timeout_ms = *self.state.sessions.get(&id)?;
-        Some(Session { state: self.state, id, timeout_ms })
-    }
-
-    /// All sessions, by id.
-    pub fn sessions(self) -> impl Iterator<Item = Session<'a>> {
-        let state = self.state;
-        state.sessions.iter().map(move |(&id, &timeout_ms)| Session { state, id, timeout_ms })
-    }
-
-    /// Paths of the ephemerals of `id`, sorted, whether or not the session is in the table.
-    pub fn ephemerals(self, id: SessionId) -> impl Iterator<Item = &'a str> {
-        self.state.owned.get(&id).into_iter().flatten().map(|path| &**path)
-    }
-
-    /// Every owner of ephemerals, by id, whether or not it is in the session table.
-    pub fn owners(self) -> impl Iterator<Item = SessionId> + 'a {
-        self.state.owned.keys().copied()
-    }
-
-    /// Paths of the container nodes, sorted.
-    pub fn containers(self) -> impl Iterator<Item = &'a str> {
-        self.state.containers.iter().map(|path| &**path)
-    }
-
-    /// Paths of the TTL nodes, sorted.
-    pub fn ttls(self) -> impl Iterator<Item = &'a str> {
-        self.state.ttls.iter().map(|path| &**path)
-    }
-}
-
-impl<'a> Session<'a> {
-    pub fn id(self) -> SessionId {
-        self.id
-    }
-
-    pub fn timeout_ms(self) -> i32 {
-        self.timeout_ms
-    }
-
-    /// Paths of its ephemeral nodes, sorted.
-    pub fn ephemerals(self) -> impl Iterator<Item = &'a str> {
-        View { state: self.state }.ephemerals(self.id)
-    }
-}
-
-impl<'a> Node<'a> {
-    pub fn data(self) -> Option<&'a [u8]> {
-        self.node.data.as_deref()
-    }
-
-    /// As a client sees it.
-    // ZooKeeper: DataNode.copyStat
-    pub fn stat(self) -> Stat {
-        let stat = &self.node.stat;
-        let children = self.node.child_count as i32;
-        Stat {
-            czxid: stat.czxid,
-            mzxid: stat.mzxid,
-            ctime_ms: stat.ctime_ms,
-            mtime_ms: stat.mtime_ms,
-            version: stat.version,
-            cversion: stat.cversion.wrapping_mul(2).wrapping_sub(children),
-            aversion: stat.aversion,
-            ephemeral_owner: stat.owner.session(),
-            data_length: self.data().map_or(0, |data| data.len() as i32),
-            num_children: children,
-            pzxid: stat.pzxid,
-        }
-    }
-
-    pub fn persisted(self) -> StatPersisted {
-        self.node.stat
-    }
-
-    pub fn owner(self) -> Owner {
-        self.node.stat.owner
-    }
-
-    pub fn acl(self) -> AclList<'a> {
-        self.node.acl.list()
-    }
-
-    pub fn acl_handle(self) -> AclHandle {
-        self.node.acl.clone()
-    }
-
-    pub fn child_count(self) -> u32 {
-        self.node.child_count
-    }
-
-    pub fn child(self, name: &str) -> Option<Self> {
-        let slash = if self.path == "/" { "" } else { self.path };
-        View { state: self.state }.node(&format!("{slash}/{name}"))
-    }
-
-    /// Children by name, sorted by bytes.
-    pub fn children(self) -> impl Iterator<Item = (&'a str, Self)> {
-        let state = self.state;
-        let under = if self.path == "/" { "/".to_owned() } else { format!("{}/", self.path) };
-        let len = under.len();
-        let range = (Bound::Excluded(under.clone().into_boxed_str()), Bound::Unbounded);
-        state
-            .nodes
-            .range::<Box<str>, _>(range)
-            .take_while(move |(path, _)| path.starts_with(&under))
-            .filter(move |(path, _)| !path[len..].contains('/'))
-            .map(move |(path, node)| (&path[len..], Node { state, path, node }))
-    }
-
-    /// Nodes below this one, at any depth.
-    pub fn descendants(self) -> u64 {
-        self.node.descendants
+        self.sealed.state.last_zxid
     }
 }
 

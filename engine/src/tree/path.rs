@@ -6,10 +6,19 @@
 /// Parent path and own name, or `None` for the root and for what is no absolute path.
 pub fn split(path: &str) -> Option<(&str, &str)> {
     let (parent, name) = path.rsplit_once('/')?;
-    if name.is_empty() || !path.starts_with('/') {
+    if name.is_empty() || !path.starts_with('/') || parent.ends_with('/') {
         return None;
     }
     Some((if parent.is_empty() { "/" } else { parent }, name))
+}
+
+/// The names from the root down to `path`; `None` when it is no absolute path.
+pub(super) fn names(path: &str) -> Option<impl Iterator<Item = &str>> {
+    let below = match path {
+        "" | "/" => None,
+        path => Some(path.strip_prefix('/')?),
+    };
+    Some(below.into_iter().flat_map(|below| below.split('/')))
 }
 
 #[cfg(test)]
@@ -20,8 +29,21 @@ mod tests {
     fn a_path_splits_into_parent_and_name() {
         assert_eq!(split("/a"), Some(("/", "a")));
         assert_eq!(split("/a/b"), Some(("/a", "b")));
-        for path in ["", "/", "a", "/a/", "a/b"] {
+        for path in ["", "/", "a", "/a/", "a/b", "//a"] {
             assert_eq!(split(path), None, "{path}");
         }
+    }
+
+    #[test]
+    fn an_uncanonical_path_has_a_name_that_no_node_has() {
+        let check = |path, expect: &[&str]| {
+            assert_eq!(names(path).map(|names| names.collect::<Vec<_>>()).as_deref(), Some(expect));
+        };
+        check("", &[]);
+        check("/", &[]);
+        check("/a/b", &["a", "b"]);
+        check("/a/", &["a", ""]);
+        check("//a", &["", "a"]);
+        assert!(names("a").is_none());
     }
 }

@@ -1,0 +1,30 @@
+//! What a block leads to, by its kind: for resets and for the end of a tree.
+
+use super::block::{Kind, Link};
+use super::entry;
+use super::page::Page;
+use super::znode::Znode;
+
+/// Appends copies of all links of a block, none included.
+///
+/// A node's access list is not among them: it belongs to the ACL table.
+///
+/// # Safety
+/// As for [`Link::duplicate`]: the copies must not outlive the use that `heap` makes of them.
+pub(super) unsafe fn push_links(from: &Link, links: &mut Vec<Link>) {
+    let Some(block) = from.block() else { return };
+    // SAFETY: passed on to the caller.
+    let mut push = |link: &Link| links.push(unsafe { link.duplicate() });
+    match block.kind() {
+        Kind::Bytes => {}
+        Kind::Plain | Kind::Full => {
+            let node = Znode::new(block);
+            node.outside().into_iter().chain([node.children()]).for_each(&mut push);
+        }
+        Kind::Leaf | Kind::Branch => {
+            let page = Page::new(block);
+            (0..page.count()).for_each(|i| push(page.link(i)));
+        }
+        Kind::Entry => push(entry::read(from).1),
+    }
+}

@@ -1,0 +1,185 @@
+//! Reading: what a view of one state shows of nodes, sessions and sums.
+//!
+//! A read follows links and compares names; it writes nothing, counts nothing and takes no lock.
+
+use menagerie_wire::data::Stat;
+use menagerie_wire::{SessionId, Zxid};
+
+use super::acl::{AclHandle, AclList};
+use super::block::Link;
+use super::stat::{Owner, StatPersisted};
+use super::state::State;
+use super::znode::{self, Znode};
+use super::{map, owners, path};
+
+/// One state of the tree, open or sealed, to be read.
+#[derive(Clone, Copy)]
+pub struct View<'a> {
+    state: &'a State,
+}
+
+/// A node of a [`View`].
+#[derive(Clone, Copy)]
+pub struct Node<'a> {
+    node: Znode<'a>,
+}
+
+/// An open session of a [`View`].
+#[derive(Clone, Copy)]
+pub struct Session<'a> {
+    id: SessionId,
+    timeout_ms: i32,
+    owner: owners::Owner<'a>,
+}
+
+pub(super) fn find<'a>(state: &'a State, path: &str) -> Option<Znode<'a>> {
+    let mut node = znode::read(&state.root);
+    for name in path::names(path)? {
+        node = znode::read(map::find(node.children(), name.as_bytes())?);
+    }
+    Some(node)
+}
+
+impl<'a> View<'a> {
+    pub(super) fn new(state: &'a State) -> Self {
+        Self { state }
+    }
+
+    /// The node at a canonical path; `""` is `/`.
+    pub fn node(self, path: &str) -> Option<Node<'a>> {
+        find(self.state, path).map(|node| Node { node })
+    }
+
+    pub fn last_zxid(self) -> Zxid {
+        self.state.last_zxid
+    }
+
+    /// Apache's tree digest, version 2.
+    pub fn digest(self) -> u64 {
+        self.state.digest
+    }
+
+    /// Nodes, the root included.
+    pub fn node_count(self) -> u64 {
+        1 + znode::read(&self.state.root).descendants()
+    }
+
+    /// Bytes of all paths and data, as `approximateDataSize` counts.
+    pub fn data_bytes(self) -> u64 {
+        self.state.data_bytes
+    }
+
+    pub fn ephemeral_count(self) -> u64 {
+        self.state.ephemeral_count
+    }
+
+    pub fn session_count(self) -> u64 {
+        self.state.session_count
+    }
+
+    pub fn session(self, id: SessionId) -> Option<Session<'a>> {
+        owners::find(&self.state.owners, id).and_then(|owner| Session::new(id, owner))
+    }
+
+    /// All open sessions, by id.
+    pub fn sessions(self) -> impl Iterator<Item = Session<'a>> + use<'a> {
+        owners::iter(&self.state.owners).filter_map(|(id, owner)| Session::new(id, owner))
+    }
+
+    /// Paths of the ephemerals of `id`, sorted, whether or not the session is open.
+    pub fn ephemerals(self, id: SessionId) -> impl Iterator<Item = &'a str> + use<'a> {
+        let owner = owners::find(&self.state.owners, id);
+        owner.into_iter().flat_map(owners::Owner::paths)
+    }
+
+    /// Every owner of ephemerals, by id, whether or not its session is open.
+    pub fn owners(self) -> impl Iterator<Item = SessionId> + use<'a> {
+        let owners = owners::iter(&self.state.owners);
+        owners.filter(|(_, owner)| owner.has_paths()).map(|(id, _)| id)
+    }
+
+    /// Paths of the container nodes, sorted.
+    pub fn containers(self) -> impl Iterator<Item = &'a str> + use<'a> {
+        paths(&self.state.containers)
+    }
+
+    /// Paths of the TTL nodes, sorted.
+    pub fn ttls(self) -> impl Iterator<Item = &'a str> + use<'a> {
+        paths(&self.state.ttls)
+    }
+}
+
+fn paths(map: &Link) -> impl Iterator<Item = &str> {
+    map::iter(map).map(|(path, _)| owners::str(path))
+}
+
+impl<'a> Session<'a> {
+    fn new(id: SessionId, owner: owners::Owner<'a>) -> Option<Self> {
+        owner.timeout_ms.map(|timeout_ms| Self { id, timeout_ms, owner })
+    }
+
+    pub fn id(self) -> SessionId {
+        self.id
+    }
+
+    pub fn timeout_ms(self) -> i32 {
+        self.timeout_ms
+    }
+
+    /// Paths of its ephemeral nodes, sorted.
+    pub fn ephemerals(self) -> impl Iterator<Item = &'a str> + use<'a> {
+        self.owner.paths()
+    }
+}
+
+impl<'a> Node<'a> {
+    /// Null and empty data are distinct.
+    pub fn data(self) -> Option<&'a [u8]> {
+        self.node.data()
+    }
+
+    /// As a client sees it: cversion is 2 × creates − children, and only ephemerals have an owner.
+    pub fn stat(self) -> Stat {
+        self.node.stat()
+    }
+
+    pub fn persisted(self) -> StatPersisted {
+        self.node.persisted()
+    }
+
+    pub fn owner(self) -> Owner {
+        self.node.owner()
+    }
+
+    pub fn acl(self) -> AclList<'a> {
+        self.node.acl()
+    }
+
+    /// The access list for use beyond this view.
+    pub fn acl_handle(self) -> AclHandle {
+        match self.node.acl_word() {
+            0 => AclHandle::OPEN,
+            _ => AclHandle::from_jute(self.node.acl().jute()),
+        }
+    }
+
+    pub fn child_count(self) -> u32 {
+        self.node.child_count()
+    }
+
+    pub fn child(self, name: &str) -> Option<Self> {
+        let link = map::find(self.node.children(), name.as_bytes())?;
+        Some(Self { node: znode::read(link) })
+    }
+
+    /// Children by name, sorted by bytes.
+    pub fn children(self) -> impl Iterator<Item = (&'a str, Self)> + use<'a> {
+        map::iter(self.node.children())
+            .map(|(name, link)| (owners::str(name), Self { node: znode::read(link) }))
+    }
+
+    /// Nodes below this one, at any depth.
+    pub fn descendants(self) -> u64 {
+        self.node.descendants()
+    }
+}
