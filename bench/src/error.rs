@@ -8,6 +8,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use menagerie_engine::wal::WalError;
 use menagerie_wire::JuteError;
 use menagerie_wire::frame::FrameError;
 use thiserror::Error;
@@ -38,6 +39,8 @@ pub enum BenchError {
     ProcField { path: PathBuf, field: &'static str },
     #[error("polling failed: {0}")]
     Poll(#[from] rustix::io::Errno),
+    #[error(transparent)]
+    Log(#[from] WalError),
     #[error("command `{command}`: {why}")]
     Command { command: String, why: String },
 }
