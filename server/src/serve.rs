@@ -5,7 +5,7 @@
 //! order of the end is the reverse, with the log synced before the process says that it is done.
 
 use std::io;
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -20,15 +20,19 @@ use menagerie_wire::txn::Txn;
 use menagerie_wire::{ServerId, Zxid};
 use thiserror::Error;
 
+use crate::admin::Environment;
+use crate::admin::metrics::StartFacts;
+use crate::admin::probe::{self, Probe};
 use crate::client::listener::{self, Census, Limits};
 use crate::client::password::SessionSecret;
 use crate::client::run as shard_run;
-use crate::client::shard::{self, Shard};
+use crate::client::shard::{self, Shard, Word};
 use crate::config::Config;
 use crate::housekeeping::{Housekeeper, SnapshotPolicy};
+use crate::runtime::clock::monotonic_ms;
 use crate::runtime::cores::{self, Plan};
-use crate::runtime::mailbox::{Sender, mailbox};
-use crate::runtime::net;
+use crate::runtime::mailbox::{Receiver, Sender, mailbox};
+use crate::runtime::{net, spawn};
 use crate::sequencer::run::{self as sequencer_run, Announced, Input};
 use crate::sequencer::{self, CleanerSettings, Sequencer};
 
@@ -78,7 +82,7 @@ pub struct Server {
 struct Recovered {
     tree: Tree,
     end: wal::LogEnd,
-    replayed: u64,
+    facts: StartFacts,
 }
 
 fn recover(disk: &SystemDisk) -> Result<Recovered, ServeError> {
@@ -92,7 +96,8 @@ fn recover(disk: &SystemDisk) -> Result<Recovered, ServeError> {
         txn::apply(&mut tree, &txn);
         replayed += 1;
     }
-    Ok(Recovered { tree, end: reader.finish()?, replayed })
+    let facts = StartFacts { replayed_txns: replayed, ..StartFacts::default() };
+    Ok(Recovered { tree, end: reader.finish()?, facts })
 }
 
 impl Server {
@@ -107,7 +112,10 @@ impl Server {
         let disk = data_dir.log_disk(config.log.force_sync)?;
         let recovered = recover(&disk)?;
         let last_zxid = recovered.tree.view().last_zxid();
-        tracing::info!("recovered up to {last_zxid}, {} records replayed", recovered.replayed);
+        tracing::info!(
+            "recovered up to {last_zxid}, {} records replayed",
+            recovered.facts.replayed_txns
+        );
 
         let segment_bytes = config.log.preallocate_bytes.max(SEGMENT_BYTES_MIN);
         let pool = SegmentPool::open(disk.clone(), segment_bytes)?;
@@ -119,10 +127,9 @@ impl Server {
             wal::Settings { synced: config.log.force_sync, nonce_seed: u64::from_ne_bytes(nonce) };
         let writer = Writer::open(disk, pool, &recovered.end, settings)?;
 
-        let address = listen_address(config);
-        let (listening, address) = net::bind(address, config.client.listen_backlog)
-            .map_err(|error| ServeError::Bind { address, error })?;
-        let parts = Build { config, secret, listening, writer, recovered };
+        let (listening, address) = listen(config)?;
+        let parts =
+            Build { config, secret, listening, client_port: address.port(), writer, recovered };
         let (sequencer, threads, failure) = parts.start_cores()?;
         Ok(Self {
             address,
@@ -155,9 +162,22 @@ impl Server {
     }
 }
 
-fn listen_address(config: &Config) -> SocketAddr {
-    let any = IpAddr::V6(Ipv6Addr::UNSPECIFIED);
-    SocketAddr::new(config.client.address.ip.unwrap_or(any), config.client.address.port)
+/// Opens the client port: on all interfaces by IPv6 if the host has it, else by IPv4.
+fn listen(config: &Config) -> Result<(OwnedFd, SocketAddr), ServeError> {
+    let mut refused = None;
+    for address in config.client.address.candidates() {
+        match net::bind(address, config.client.listen_backlog) {
+            Ok(listening) => return Ok(listening),
+            Err(error) => {
+                let taken = error.kind() == io::ErrorKind::AddrInUse;
+                refused = Some(ServeError::Bind { address, error });
+                if taken {
+                    break;
+                }
+            }
+        }
+    }
+    Err(refused.expect("there is at least one address to try"))
 }
 
 /// What the cores are started from.
@@ -165,6 +185,7 @@ struct Build<'c> {
     config: &'c Config,
     secret: SessionSecret,
     listening: OwnedFd,
+    client_port: u16,
     writer: Writer<SystemDisk>,
     recovered: Recovered,
 }
@@ -234,12 +255,12 @@ impl Build<'_> {
         let config = self.config;
 
         let now = sequencer_run::now();
-        let replayed = self.recovered.replayed;
+        let facts = self.recovered.facts;
         let sequencer = Sequencer::new(sequencer_settings, self.recovered.tree, now);
         let root = sequencer.committed().clone();
         let announced = Arc::new(Announced::default());
         let (sequencer_door, sequencer_inbox) = mailbox();
-        let (words, _word_inbox) = mailbox();
+        let (words, word_inbox) = mailbox();
         let limits = Limits {
             per_address: config.client.cnxns_per_address_max,
             total: config.client.cnxns_max,
@@ -274,7 +295,7 @@ impl Build<'_> {
             config.snapshots.txns_max,
             config.snapshots.log_bytes_max,
             root.last_zxid(),
-            replayed,
+            facts.replayed_txns,
         );
         let mut heart = Some(sequencer_run::Parts {
             sequencer,
@@ -286,7 +307,23 @@ impl Build<'_> {
             housekeeper,
             snapshots,
         });
-        let mut door = Some((self.listening, census, visit_doors));
+        let probe = Probe {
+            config: config.clone(),
+            client_port: self.client_port,
+            environment: Environment::read(),
+            start: facts,
+            started_ms: monotonic_ms(),
+            shards: visit_doors.clone(),
+            sequencer: Sender::clone(&sequencer_door),
+        };
+        let door = Door {
+            listening: self.listening,
+            census,
+            visits: visit_doors,
+            probe,
+            words: word_inbox,
+        };
+        let mut door = Some(door);
         let failure = Arc::new(Mutex::new(None));
         let mut threads = Vec::new();
         let mut shards = shards.into_iter();
@@ -305,7 +342,14 @@ impl Build<'_> {
     }
 }
 
-type Door = (OwnedFd, Arc<Census>, Vec<Sender<shard_run::Visit>>);
+/// What comes in from outside, on the first core.
+struct Door {
+    listening: OwnedFd,
+    census: Arc<Census>,
+    visits: Vec<Sender<shard_run::Visit>>,
+    probe: Probe,
+    words: Receiver<Word>,
+}
 
 /// What one executor does: any of the roles, until the sequencer says stop.
 async fn run_core(
@@ -314,8 +358,9 @@ async fn run_core(
     door: Option<Door>,
     failure: Arc<Mutex<Option<WalError>>>,
 ) {
-    if let Some((listening, census, visits)) = door {
-        crate::runtime::spawn(listener::run(listening, census, visits));
+    if let Some(Door { listening, census, visits, probe, words }) = door {
+        spawn(listener::run(listening, census, visits));
+        spawn(probe::run(probe, words));
     }
     let sequencer = async {
         if let Some(heart) = heart

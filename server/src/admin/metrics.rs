@@ -6,6 +6,7 @@
 
 use hashbrown::HashMap;
 use hdrhistogram::Histogram;
+use menagerie_wire::event::EventType;
 
 use crate::config::limits::NAMESPACES_COUNTED_MAX;
 
@@ -205,6 +206,19 @@ impl ShardCounters {
         self.told_changed.merge(&other.told_changed);
         self.told_children.merge(&other.told_children);
         self.namespaces.merge(&other.namespaces);
+    }
+
+    /// One event was queued on `told` connections.
+    pub fn record_events(&mut self, kind: EventType, told: u64, frame_bytes: usize) {
+        self.packets_sent += told;
+        self.watch_bytes += told * frame_bytes as u64;
+        let summary = match kind {
+            EventType::NodeCreated => &mut self.told_created,
+            EventType::NodeDeleted => &mut self.told_deleted,
+            EventType::NodeDataChanged => &mut self.told_changed,
+            EventType::NodeChildrenChanged => &mut self.told_children,
+        };
+        summary.record(told);
     }
 
     /// One reply of `bytes` is on its way, `latency_us` after its request arrived.

@@ -8,6 +8,7 @@ mod environment;
 pub mod four_letter;
 pub mod metrics;
 mod mntr;
+pub mod probe;
 mod report;
 mod utc;
 

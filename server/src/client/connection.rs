@@ -13,6 +13,8 @@ use std::net::SocketAddr;
 use menagerie_wire::data::Id;
 use menagerie_wire::{OpCode, SessionId, Xid, Zxid};
 
+use crate::admin::metrics::Summary;
+
 /// Requests of one connection that may wait for a commit before reading from it stops.
 const SLOTS_MAX: usize = 1_000;
 /// Unsent bytes above which reading from a connection stops until it has taken them.
@@ -65,29 +67,26 @@ pub(crate) enum Slot {
 pub(crate) struct Traffic {
     pub(crate) received: u64,
     pub(crate) sent: u64,
-    pub(crate) last_op: i32,
-    pub(crate) last_xid: i32,
-    pub(crate) last_zxid: Zxid,
-    pub(crate) last_response_ms: i64,
-    pub(crate) last_latency_ms: u64,
-    pub(crate) latency_ms_min: Option<u64>,
-    pub(crate) latency_ms_max: u64,
-    pub(crate) latency_ms_sum: u64,
-    pub(crate) latency_count: u64,
+    pub(crate) last: Option<Reply>,
+    /// Microseconds.
+    pub(crate) latency: Summary,
+}
+
+/// The last reply on a connection.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Reply {
+    pub(crate) op: OpCode,
+    pub(crate) xid: Xid,
+    pub(crate) zxid: Zxid,
+    /// When, on the monotonic clock.
+    pub(crate) at_ms: u64,
+    pub(crate) latency_us: u64,
 }
 
 impl Traffic {
-    pub(crate) fn answered(&mut self, op: i32, xid: Xid, zxid: Zxid, latency_us: u64, ms: i64) {
-        let latency_ms = latency_us / 1000;
-        self.last_op = op;
-        self.last_xid = xid.0;
-        self.last_zxid = zxid;
-        self.last_response_ms = ms;
-        self.last_latency_ms = latency_ms;
-        self.latency_ms_min = Some(self.latency_ms_min.map_or(latency_ms, |m| m.min(latency_ms)));
-        self.latency_ms_max = self.latency_ms_max.max(latency_ms);
-        self.latency_ms_sum += latency_ms;
-        self.latency_count += 1;
+    pub(crate) fn answered(&mut self, reply: Reply) {
+        self.latency.record(reply.latency_us);
+        self.last = Some(reply);
     }
 }
 

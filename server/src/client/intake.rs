@@ -65,9 +65,15 @@ const fn way(op: OpCode) -> Way {
     }
 }
 
+/// Whether the sequencer has to judge it.
+pub(super) const fn is_write(op: OpCode) -> bool {
+    matches!(way(op), Way::Write)
+}
+
 impl Shard {
     /// Bytes have come from a client.
     pub fn receive(&mut self, index: u32, bytes: &[u8]) {
+        self.counters.bytes_received += bytes.len() as u64;
         let Some(connection) = self.connections.at_mut(index) else { return };
         if connection.held.is_empty() {
             let used = self.consume(index, bytes);
@@ -122,6 +128,7 @@ impl Shard {
                 Ok(Cut::Missing(_)) => return used,
                 Err(error) => {
                     tracing::debug!("closing connection {index}: {error}");
+                    self.counters.large_requests_rejected += u64::from(error.len > 0);
                     self.end_at(index);
                     return bytes.len();
                 }
@@ -184,6 +191,8 @@ impl Shard {
     }
 
     fn refuse_and_end(&mut self, index: u32, xid: Xid, zxid: Zxid, code: ErrorCode) {
+        self.counters.packets_sent += 1;
+        self.counters.connections_dropped += 1;
         self.put_error(index, xid, zxid, code);
         self.end_at(index);
     }
@@ -244,9 +253,13 @@ impl Shard {
                 let session = connection.session;
                 let Some(key) = self.key_at(index) else { return };
                 self.outbox.push(ToSequencer::Identify { connection: key, session, ids });
+                self.counters.packets_sent += 1;
                 self.put_reply(index, xid, Zxid::ZERO, |_| {});
             }
-            Err(_) => self.refuse_and_end(index, xid, Zxid::ZERO, ErrorCode::AuthFailed),
+            Err(_) => {
+                self.counters.auth_failures += 1;
+                self.refuse_and_end(index, xid, Zxid::ZERO, ErrorCode::AuthFailed);
+            }
         }
     }
 

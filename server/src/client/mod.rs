@@ -13,4 +13,5 @@ mod handshake;
 mod intake;
 mod reply;
 mod slab;
+mod survey;
 mod watching;

@@ -8,7 +8,8 @@ use menagerie_wire::jute::jute_len;
 use menagerie_wire::proto::{ReplyHeader, Request};
 use menagerie_wire::{Encode, ErrorCode, OpCode, Xid, Zxid, frame};
 
-use crate::client::connection::Slot;
+use crate::client::connection::{Reply, Slot};
+use crate::client::intake::is_write;
 use crate::client::shard::Shard;
 use crate::sequencer::message::ConnectionKey;
 use crate::sequencer::publication::Entry;
@@ -33,6 +34,14 @@ fn put_framed(
     result
 }
 
+/// A request whose answer is queued.
+struct Answered {
+    op: OpCode,
+    xid: Xid,
+    zxid: Zxid,
+    since_us: u64,
+}
+
 impl Shard {
     /// Queues a reply that cannot fail.
     pub(super) fn put_reply(
@@ -47,8 +56,6 @@ impl Shard {
             ReplyHeader { xid, zxid, err: 0 }.encode(out);
             fill(out);
         });
-        connection.traffic.sent += 1;
-        self.counters.packets_sent += 1;
         self.mark_dirty(index);
     }
 
@@ -56,8 +63,6 @@ impl Shard {
     pub(super) fn put_error(&mut self, index: u32, xid: Xid, zxid: Zxid, code: ErrorCode) {
         let Some(connection) = self.connections.at_mut(index) else { return };
         frame::put(&mut connection.unsent, &ReplyHeader { xid, zxid, err: code.code() });
-        connection.traffic.sent += 1;
-        self.counters.packets_sent += 1;
         self.mark_dirty(index);
     }
 
@@ -71,6 +76,7 @@ impl Shard {
         since_us: u64,
     ) {
         let zxid = self.last_zxid();
+        let before = self.unsent_len(index);
         match Request::decode(op, body) {
             Err(_) => self.put_error(index, xid, zxid, ErrorCode::MarshallingError),
             Ok(Request::Ping) => self.put_reply(index, Xid::PING, zxid, |_| {}),
@@ -82,7 +88,7 @@ impl Shard {
             ) => self.answer_watch_request(index, xid, zxid, &request),
             Ok(request) => self.answer_read(index, xid, zxid, &request),
         }
-        self.answered(index, op, xid, zxid, since_us);
+        self.answered(index, before, Answered { op, xid, zxid, since_us });
     }
 
     fn answer_read(&mut self, index: u32, xid: Xid, zxid: Zxid, request: &Request<'_>) {
@@ -92,17 +98,24 @@ impl Shard {
         let result = put_framed(&mut connection.unsent, xid, zxid, |out| {
             read::answer(root.view(), &settings.rules, &caller, request, out)
         });
-        connection.traffic.sent += 1;
         self.mark_dirty(index);
         self.arm(index, request, result);
     }
 
-    fn answered(&mut self, index: u32, op: OpCode, xid: Xid, zxid: Zxid, since_us: u64) {
+    fn unsent_len(&self, index: u32) -> usize {
+        self.connections.at(index).map_or(0, |connection| connection.unsent.len())
+    }
+
+    /// Counts a reply; `before` is what was unsent before it.
+    fn answered(&mut self, index: u32, before: usize, answered: Answered) {
+        let Answered { op, xid, zxid, since_us } = answered;
         let latency_us = self.now_us.saturating_sub(since_us);
-        self.counters.answered(latency_us);
+        let bytes = self.unsent_len(index).saturating_sub(before);
+        self.counters.record_reply(is_write(op), bytes, latency_us);
+        let at_ms = self.now.monotonic_ms;
         if let Some(connection) = self.connections.at_mut(index) {
-            let wall_ms = self.now_wall_ms;
-            connection.traffic.answered(op as i32, xid, zxid, latency_us, wall_ms);
+            connection.traffic.sent += 1;
+            connection.traffic.answered(Reply { op, xid, zxid, at_ms, latency_us });
         }
     }
 
@@ -133,11 +146,11 @@ impl Shard {
             }
             Err(code) => Err(*code),
         };
+        let before = connection.unsent.len();
         // A refused write was counted by its transaction; the client learns the code.
         let _refused = put_framed(&mut connection.unsent, xid, entry.zxid, fill);
-        connection.traffic.sent += 1;
         self.mark_dirty(key.index);
-        self.answered(key.index, op, xid, entry.zxid, since_us);
+        self.answered(key.index, before, Answered { op, xid, zxid: entry.zxid, since_us });
     }
 
     pub(super) fn fill_sync(&mut self, key: ConnectionKey) {
@@ -147,15 +160,17 @@ impl Shard {
             return;
         }
         let Some(Slot::Sync { xid, body, since_us }) = connection.slots.pop_front() else { return };
-        let request = Request::decode(OpCode::Sync, &body);
-        if let Ok(request) = request {
+        let before = self.unsent_len(key.index);
+        if let Ok(request) = Request::decode(OpCode::Sync, &body) {
             self.answer_read(key.index, xid, zxid, &request);
         }
-        self.answered(key.index, OpCode::Sync, xid, zxid, since_us);
+        let op = OpCode::Sync;
+        self.answered(key.index, before, Answered { op, xid, zxid, since_us });
     }
 
     pub(super) fn fill_close(&mut self, key: ConnectionKey, xid: Xid, zxid: Zxid) {
         if self.connections.find(key).is_some() {
+            self.counters.packets_sent += 1;
             self.put_reply(key.index, xid, zxid, |_| {});
             self.end(key);
         }

@@ -18,6 +18,7 @@ use menagerie_engine::txn::Rules;
 use menagerie_wire::four_letter::FourLetterWord;
 use menagerie_wire::{SessionId, Zxid};
 
+use crate::admin::metrics::ShardCounters;
 use crate::client::connection::{Connection, Phase};
 use crate::client::password::SessionSecret;
 use crate::client::slab::Slab;
@@ -41,29 +42,6 @@ pub struct Settings {
     pub secret: SessionSecret,
     /// A connection that is owed an event while this much waits for it is cut off.
     pub output_bytes_max: usize,
-}
-
-/// Counters of one shard.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Counters {
-    pub packets_received: u64,
-    pub packets_sent: u64,
-    pub latency_us_min: Option<u64>,
-    pub latency_us_max: u64,
-    pub latency_us_sum: u64,
-    pub latency_count: u64,
-    /// Consumers that did not read and were cut off.
-    pub slow_consumers_cut: u64,
-}
-
-impl Counters {
-    pub(crate) fn answered(&mut self, latency_us: u64) {
-        self.packets_sent += 1;
-        self.latency_us_min = Some(self.latency_us_min.map_or(latency_us, |m| m.min(latency_us)));
-        self.latency_us_max = self.latency_us_max.max(latency_us);
-        self.latency_us_sum += latency_us;
-        self.latency_count += 1;
-    }
 }
 
 /// A four-letter word that came in, to be answered by whoever can see all cores.
@@ -95,10 +73,10 @@ pub struct Shard {
     /// Connections that go on after the next root swap: a slot of theirs was filled.
     filled: Vec<u32>,
     pub(crate) words: Vec<Word>,
-    pub(crate) counters: Counters,
-    /// Time of the current turn: µs for latencies, wall clock for `cons`.
+    pub counters: ShardCounters,
+    /// Time of the current turn: µs for latencies, the clocks for `cons`.
     pub(crate) now_us: u64,
-    pub(crate) now_wall_ms: i64,
+    pub(crate) now: Now,
 }
 
 impl Shard {
@@ -117,16 +95,16 @@ impl Shard {
             dirty: Vec::new(),
             filled: Vec::new(),
             words: Vec::new(),
-            counters: Counters::default(),
+            counters: ShardCounters::default(),
             now_us: 0,
-            now_wall_ms: 0,
+            now: Now { monotonic_ms: 0, wall_ms: 0 },
         }
     }
 
     /// A turn begins: all that happens until the next call happens now.
     pub const fn begin_turn(&mut self, now_us: u64, now: Now) {
         self.now_us = now_us;
-        self.now_wall_ms = now.wall_ms;
+        self.now = now;
     }
 
     /// The last publication this shard has adopted.
@@ -134,14 +112,10 @@ impl Shard {
         self.adopted
     }
 
-    pub fn counters(&self) -> Counters {
-        self.counters
-    }
-
     /// A client has connected.
     pub fn open(&mut self, peer: SocketAddr) -> ConnectionKey {
         let id = access::ip_identity(peer.ip());
-        let since = self.now_wall_ms;
+        let since = self.now.wall_ms;
         self.connections.insert(|generation| Connection::new(generation, peer, id, since))
     }
 

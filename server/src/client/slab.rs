@@ -58,6 +58,10 @@ impl Slab {
         (0u32..).zip(&self.entries).filter_map(|(index, entry)| Some((index, entry.as_ref()?)))
     }
 
+    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = (u32, &mut Connection)> {
+        (0u32..).zip(&mut self.entries).filter_map(|(index, entry)| Some((index, entry.as_mut()?)))
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.entries.len() - self.free.len()
     }

@@ -28,17 +28,20 @@ impl Shard {
                 _ => &change.acl,
             };
             let open = settings.rules.skip_acl || acl.is_world_readable();
+            let mut told = 0;
             for conn in fired.conns {
                 let Ok(index) = u32::try_from(conn.index()) else { continue };
                 let Some(connection) = connections.at_mut(index) else { continue };
                 if open || access::may_read(acl, &connection.ids) {
-                    if !push_event(connection, event, settings.output_bytes_max) {
-                        counters.slow_consumers_cut += 1;
+                    if push_event(connection, event, settings.output_bytes_max) {
+                        told += 1;
+                    } else {
+                        counters.connections_dropped += 1;
                     }
-                    counters.packets_sent += 1;
                     dirty.push(index);
                 }
             }
+            counters.record_events(fired.kind, told, event.len());
         };
         match change.kind {
             ChangeKind::Created => watches.node_created(&change.path, tell),
@@ -111,7 +114,7 @@ impl Shard {
     /// neither told of nor watched (Apache tells: CVE-2024-23944 in another place).
     fn set_watches(&mut self, index: u32, request: &Request<'_>) {
         let Request::SetWatches(set) = request else { return };
-        let Self { watches, connections, root, settings, event, counters, .. } = self;
+        let Self { watches, connections, root, settings, event, .. } = self;
         let Some(connection) = connections.at_mut(index) else { return };
         let view = root.view();
         let may_read = |path: &str| {
@@ -123,7 +126,6 @@ impl Shard {
         event.clear();
         let fire = |kind, path: &str| {
             if may_read(path) {
-                counters.packets_sent += 1;
                 encode_event(event, Zxid::NONE, kind, path);
             }
         };

@@ -21,6 +21,7 @@ mod prepared;
 mod session_ids;
 
 use std::borrow::Cow;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use menagerie_engine::tree::{Root, Tree};
@@ -29,6 +30,8 @@ use menagerie_replication::{Effect, Effects, Event, Node};
 use menagerie_wire::data::Id;
 use menagerie_wire::proto::Request;
 use menagerie_wire::{ServerId, SessionId, Xid, Zxid};
+
+use crate::admin::metrics::WriteCounters;
 
 use cleaner::Cleaner;
 pub use cleaner::CleanerSettings;
@@ -41,6 +44,11 @@ use session_ids::SessionIds;
 
 /// Blocks of retired tree versions freed per turn: bounds the pause that freeing may cost.
 const RECLAIM_BLOCKS_PER_TURN: usize = 4096;
+
+/// The digest is noted at every zxid that this divides, and so many are kept.
+// ZooKeeper: DataTree.DIGEST_LOG_INTERVAL, DIGEST_LOG_LIMIT.
+const DIGEST_EVERY: u32 = 128;
+const DIGESTS_KEPT: usize = 1024;
 
 /// What the clock says, both ways.
 #[derive(Clone, Copy, Debug)]
@@ -81,17 +89,6 @@ impl Output {
     }
 }
 
-/// Figures for `mntr`, `srvr` and friends.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Figures {
-    /// Writes judged and not yet committed.
-    pub outstanding: usize,
-    pub proposals: u64,
-    pub commits: u64,
-    pub sessions_expired: u64,
-    pub nodes_cleaned: u64,
-}
-
 /// The order of all writes, and what follows from it.
 pub struct Sequencer {
     settings: Settings,
@@ -111,7 +108,9 @@ pub struct Sequencer {
     published: u64,
     /// The newest committed root.
     committed: Root,
-    figures: Figures,
+    pub counters: WriteCounters,
+    /// Digests of the tree at some zxids, oldest first, for `hash`.
+    digests: VecDeque<(Zxid, u64)>,
     /// Reused for encoding.
     scratch: Vec<u8>,
 }
@@ -139,7 +138,8 @@ impl Sequencer {
             rounds: 0,
             published: 0,
             committed,
-            figures: Figures::default(),
+            counters: WriteCounters::default(),
+            digests: VecDeque::new(),
             scratch: Vec::new(),
             settings,
         }
@@ -157,8 +157,22 @@ impl Sequencer {
         &self.committed
     }
 
-    pub fn figures(&self) -> Figures {
-        Figures { outstanding: self.prepared.outstanding(), ..self.figures }
+    pub fn digests(&self) -> Vec<(Zxid, u64)> {
+        self.digests.iter().copied().collect()
+    }
+
+    /// Sessions that live.
+    pub fn session_count(&self) -> usize {
+        self.expiry.len()
+    }
+
+    /// Sessions by the wall-clock time (ms) at which they would end.
+    pub fn deadlines(&self, now: Now) -> BTreeMap<i64, Vec<SessionId>> {
+        let wall_ms = |deadline_ms: u64| {
+            let ahead = deadline_ms.saturating_sub(now.monotonic_ms);
+            now.wall_ms.saturating_add_unsigned(ahead)
+        };
+        self.expiry.sets().into_iter().map(|(at, sessions)| (wall_ms(at), sessions)).collect()
     }
 
     /// Takes one message of a shard.
@@ -215,7 +229,6 @@ impl Sequencer {
             }
         }
         for path in self.cleaner.due(self.tree.view(), now) {
-            self.figures.nodes_cleaned += 1;
             let request = InternalRequest::DeleteContainer { path: Cow::Borrowed(&path) };
             self.execute_internal(SessionId::NONE, Xid(0), &request, None, now, out);
         }
@@ -315,7 +328,7 @@ impl Sequencer {
         if waiting == 1 {
             self.collecting = None;
             for session in self.expiry.expire_due(now.monotonic_ms) {
-                self.figures.sessions_expired += 1;
+                self.counters.sessions_expired += 1;
                 tracing::info!("session {session} expired");
                 let owner = self.owners.remove(session);
                 let answer = owner.map(|connection| (connection, Answer::Expired));
@@ -369,9 +382,20 @@ impl Sequencer {
         executed.txn.encode(executed.digest, &mut self.scratch);
         let txn = Arc::from(self.scratch.as_slice());
         self.prepared.push(Entry { zxid, outcome: Some(executed.outcome), answer });
-        self.figures.proposals += 1;
+        self.counters.prepared += 1;
+        if zxid.counter().is_multiple_of(DIGEST_EVERY) {
+            self.note_digest(zxid);
+        }
         self.node.step(Event::Propose { zxid, txn }, &mut self.effects);
         self.carry_out(out);
+    }
+
+    // ZooKeeper: DataTree.logZxidDigest.
+    fn note_digest(&mut self, zxid: Zxid) {
+        if self.digests.len() == DIGESTS_KEPT {
+            self.digests.pop_front();
+        }
+        self.digests.push_back((zxid, self.tree.view().digest()));
     }
 
     /// Does what the node wants done.
@@ -395,7 +419,7 @@ impl Sequencer {
         let Some(last) = runs.last() else { return };
         self.committed = last.root.clone();
         assert!(self.committed.last_zxid() <= zxid, "nothing uncommitted is published");
-        self.figures.commits += runs.iter().map(|run| run.entries.len() as u64).sum::<u64>();
+        self.counters.committed += runs.iter().map(|run| run.entries.len() as u64).sum::<u64>();
         self.published += 1;
         let publication = Publication { sequence: self.published, runs };
         out.deliveries.push(Delivery::All(Arc::new(publication)));

@@ -26,13 +26,10 @@ pub(crate) struct Prepared {
     open_runs: Vec<Run>,
     /// Submitted to the log, oldest first.
     waiting: VecDeque<Batch>,
-    /// Transactions in all of the above.
-    outstanding: usize,
 }
 
 impl Prepared {
     pub(crate) fn push(&mut self, entry: Entry) {
-        self.outstanding += 1;
         self.open_entries.push(entry);
     }
 
@@ -68,7 +65,6 @@ impl Prepared {
             Some(run) => &mut run.entries,
             None => return false,
         };
-        self.outstanding += 1;
         let answer = Some((connection, answer));
         entries.push(Entry { zxid, outcome: None, answer });
         true
@@ -81,12 +77,6 @@ impl Prepared {
             let Some(batch) = self.waiting.pop_front() else { break };
             runs.extend(batch.runs);
         }
-        let committed: usize = runs.iter().map(|run| run.entries.len()).sum();
-        self.outstanding = self.outstanding.saturating_sub(committed);
         runs
-    }
-
-    pub(crate) const fn outstanding(&self) -> usize {
-        self.outstanding
     }
 }

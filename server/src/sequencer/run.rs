@@ -5,6 +5,7 @@
 //! next batch gathers: that is the group commit. The log's ring wakes this core through
 //! [`LogEvent`]; a failed commit ends the task, and with it the server.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -12,6 +13,9 @@ use std::time::{Duration, Instant};
 use menagerie_engine::disk::SystemDisk;
 use menagerie_engine::tree::Root;
 use menagerie_engine::wal::{WalError, Writer};
+use menagerie_wire::{SessionId, Zxid};
+
+use crate::admin::metrics::WriteCounters;
 
 use crate::housekeeping::{Housekeeper, SnapshotPolicy};
 use crate::runtime::clock::{self, sleep};
@@ -19,7 +23,7 @@ use crate::runtime::log_event::LogEvent;
 use crate::runtime::mailbox::{Receiver, Sender};
 use crate::runtime::spawn;
 use crate::sequencer::message::{ToSequencer, ToShard};
-use crate::sequencer::{Delivery, Figures, Now, Output, Sequencer};
+use crate::sequencer::{Delivery, Now, Output, Sequencer};
 
 /// How often the clock is looked at for expiry.
 const TICK: Duration = Duration::from_millis(50);
@@ -51,16 +55,29 @@ pub enum Input {
     Completed,
     Tick,
     /// A question from another core; answered with the state of this turn.
-    Ask(Sender<Answered>),
+    Ask(Question, Sender<Answered>),
     /// Finish what is under way, sync the log, stop the shards.
     Stop,
 }
 
+/// What a probe wants.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Question {
+    Report,
+    /// A report with the deadlines of all sessions.
+    Dump,
+    /// Count anew.
+    Reset,
+}
+
 /// The sequencer's part of a report.
 pub struct Answered {
-    pub figures: Figures,
+    pub counters: WriteCounters,
     pub root: Root,
-    pub fsync: menagerie_engine::wal::writer::Stats,
+    pub sessions: usize,
+    pub digests: Vec<(Zxid, u64)>,
+    /// Only for [`Question::Dump`]: sessions by the wall-clock time at which they would end.
+    pub deadlines: BTreeMap<i64, Vec<SessionId>>,
 }
 
 /// Everything the sequencer's task needs.
@@ -86,7 +103,8 @@ pub async fn run(parts: Parts) -> Result<(), WalError> {
     spawn(forward_completions(log_event, own_door.clone()));
     spawn(forward_ticks(own_door));
     let shards = parts.shards.clone();
-    let mut running = Running { parts, out: Output::default(), last_commit: Instant::now() };
+    let mut running =
+        Running { parts, out: Output::default(), last_commit: Instant::now(), records: 0 };
     let result = match running.serve().await {
         Ok(()) => running.stop(),
         Err(error) => Err(error),
@@ -120,6 +138,8 @@ struct Running {
     parts: Parts,
     out: Output,
     last_commit: Instant,
+    /// Records of the log when its last commit was collected.
+    records: u64,
 }
 
 impl Running {
@@ -135,7 +155,7 @@ impl Running {
                     }
                     Input::Completed => self.collect()?,
                     Input::Tick => self.on_tick(now)?,
-                    Input::Ask(asker) => self.answer(&asker),
+                    Input::Ask(question, asker) => self.answer(question, &asker, now),
                     Input::Stop => return Ok(()),
                 }
             }
@@ -160,6 +180,13 @@ impl Running {
     fn collect(&mut self) -> Result<(), WalError> {
         if let Some(durable) = self.parts.writer.poll()? {
             self.parts.sequencer.on_logged(durable, &mut self.out);
+            let stats = self.parts.writer.stats();
+            let counters = &mut self.parts.sequencer.counters;
+            counters.batch_records.record(stats.records - self.records);
+            counters.logged += stats.records - self.records;
+            let us = u64::try_from(stats.commit_time_last.as_micros()).unwrap_or(u64::MAX);
+            counters.sync_us.record(us);
+            self.records = stats.records;
         }
         Ok(())
     }
@@ -208,11 +235,21 @@ impl Running {
         }
     }
 
-    fn answer(&self, asker: &Sender<Answered>) {
+    fn answer(&mut self, question: Question, asker: &Sender<Answered>, now: Now) {
+        let sequencer = &mut self.parts.sequencer;
+        if question == Question::Reset {
+            sequencer.counters = WriteCounters::default();
+        }
+        let deadlines = match question {
+            Question::Dump => sequencer.deadlines(now),
+            Question::Report | Question::Reset => BTreeMap::new(),
+        };
         asker.send(Answered {
-            figures: self.parts.sequencer.figures(),
-            root: self.parts.sequencer.committed().clone(),
-            fsync: self.parts.writer.stats(),
+            counters: sequencer.counters.clone(),
+            root: sequencer.committed().clone(),
+            sessions: sequencer.session_count(),
+            digests: sequencer.digests(),
+            deadlines,
         });
     }
 
