@@ -53,8 +53,10 @@ pub const SNAPSHOTS_KEPT_MIN: u32 = 3;
 /// How often old snapshots and logs are purged, in hours. Apache's default is never.
 pub const PURGE_HOURS_DEFAULT: u32 = 1;
 
-/// KiB by which a log segment is written ahead of its records.
-pub const PREALLOCATE_KIB_DEFAULT: u64 = 65_536;
+/// KiB of a log segment, written ahead of its records. Below the minimum a segment would be full
+/// before the next one is ready.
+pub const PREALLOCATE_KIB_DEFAULT: i64 = 65_536;
+pub const PREALLOCATE_KIB_MIN: i64 = 64;
 
 /// How often containers and TTL nodes are looked through, and how many go per minute at most.
 pub const CONTAINER_CHECK_MS_DEFAULT: u64 = 60_000;

@@ -98,9 +98,10 @@ fn sessions(s: &mut Settings) -> Result<SessionConfig, ConfigError> {
 }
 
 fn log(s: &mut Settings) -> Result<LogConfig, ConfigError> {
-    let kib =
-        s.number("preAllocSize", 64..=4 << 20, "KiB")?.unwrap_or(limits::PREALLOCATE_KIB_DEFAULT);
-    Ok(LogConfig { force_sync: s.yes_no("forceSync", true)?, preallocate_bytes: kib << 10 })
+    let kib = s.number("preAllocSize", i64::MIN..=4 << 20, "KiB")?;
+    let kib = kib.unwrap_or(limits::PREALLOCATE_KIB_DEFAULT).max(limits::PREALLOCATE_KIB_MIN);
+    let preallocate_bytes = kib.unsigned_abs() << 10;
+    Ok(LogConfig { force_sync: s.yes_no("forceSync", true)?, preallocate_bytes })
 }
 
 fn snapshots(s: &mut Settings) -> Result<SnapshotConfig, ConfigError> {

@@ -103,7 +103,8 @@ impl SessionConfig {
 pub struct LogConfig {
     /// False acknowledges writes that a power loss may undo. `forceSync` (yes, no); default yes.
     pub force_sync: bool,
-    /// Size of a segment, written before its records come. `preAllocSize`, in KiB; default 64 MiB.
+    /// Size of a segment, written before its records come. `preAllocSize`, in KiB; default 64 MiB,
+    /// at least 64 KiB.
     pub preallocate_bytes: u64,
 }
 
