@@ -8,6 +8,7 @@ pub mod data_dir;
 pub mod disk;
 pub mod manifest;
 pub mod path;
+pub mod recovery;
 pub mod tree;
 pub mod txn;
 pub mod wal;

@@ -29,9 +29,11 @@
 #![deny(unsafe_code)]
 
 pub mod pool;
+pub mod purge;
 pub mod reader;
 pub mod record;
 pub mod segment;
+pub mod truncate;
 pub mod writer;
 
 mod batch;
@@ -43,6 +45,7 @@ use std::sync::Arc;
 
 pub use pool::SegmentPool;
 pub use reader::{LogEnd, Reader, Record};
+pub use truncate::truncate;
 pub use writer::{Settings, Writer};
 
 /// What can go wrong with the log. Cloned into every refusal that follows a failed commit.
@@ -64,6 +67,8 @@ pub enum WalError {
          no other log file holds them"
     )]
     Gap { file: String, first_missing: Zxid, last_missing: Zxid },
+    #[error("the log cannot be cut behind {zxid}: it holds no such record")]
+    NotInLog { zxid: Zxid },
     #[error("a batch of {bytes} bytes is more than one write can carry ({bytes_max})")]
     BatchTooLarge { bytes: usize, bytes_max: usize },
     #[error(transparent)]

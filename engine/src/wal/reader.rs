@@ -99,6 +99,19 @@ impl<D: Disk> Reader<D> {
         Ok(reader)
     }
 
+    /// Will hand out the records of one segment, wherever the log goes on.
+    pub(super) fn of_segment(disk: &D, segment: &Segment) -> Result<Self, WalError> {
+        let after = segment.header.follows_zxid;
+        Ok(Self {
+            disk: disk.clone(),
+            after,
+            segments: vec![segment.clone()],
+            index: 0,
+            cursor: Some(Cursor::open(disk, segment)?),
+            end: LogEnd { zxid: after, chain: segment.header.follows_chain, ..LogEnd::default() },
+        })
+    }
+
     /// The next record behind the starting zxid; `None` at the end of the log.
     pub fn next_record(&mut self) -> Result<Option<Record<'_>>, WalError> {
         loop {
