@@ -152,24 +152,37 @@ impl<D: Disk> SegmentPool<D> {
         wanted.map_or(Ok(false), |bytes| self.make(bytes).map(|()| true))
     }
 
+    /// Writes a spare full of zeros, unless the pool is closed meanwhile.
     fn make(&self, bytes: u64) -> Result<(), WalError> {
         let disk = &self.0.disk;
-        let unfinished = unfinished_name(&mut self.state());
-        let file =
-            disk.create(&unfinished, Access::Log).map_err(WalError::io("create", &unfinished))?;
+        let name = unfinished_name(&mut self.state());
+        let file = disk.create(&name, Access::Log).map_err(WalError::io("create", &name))?;
+        match self.fill(&file, bytes) {
+            Ok(true) => self.put(name, file, bytes),
+            unfinished => {
+                disk.remove(&name).map_err(WalError::io("remove", &name))?;
+                unfinished.map(|_| ()).map_err(WalError::io("prepare", &name))
+            }
+        }
+    }
+
+    /// False when the pool was closed before the end.
+    fn fill(&self, file: &D::File, bytes: u64) -> std::io::Result<bool> {
         let zeros = Buffer::zeroed(CHUNK_BYTES);
         let mut written = 0;
         while written < bytes {
+            if self.state().closed {
+                return Ok(false);
+            }
             let chunk = (bytes - written).min(CHUNK_BYTES as u64);
-            file.write_at(&zeros[..chunk as usize], written)
-                .and_then(|()| file.sync())
-                .map_err(WalError::io("prepare", &unfinished))?;
+            file.write_at(&zeros[..chunk as usize], written)?;
+            file.sync()?;
             written += chunk;
-            if bytes >= PACED_FROM_BYTES && !self.state().closed {
+            if bytes >= PACED_FROM_BYTES {
                 std::thread::sleep(PAUSE);
             }
         }
-        self.put(unfinished, file, bytes)
+        Ok(true)
     }
 
     /// Gives a file whose first block is blank its name in the pool.
@@ -179,11 +192,12 @@ impl<D: Disk> SegmentPool<D> {
         state.number_next += 1;
         self.0.disk.rename(&from, &name).map_err(WalError::io("rename", &from))?;
         state.ready.push(Spare { name, file: Arc::new(file), bytes });
+        self.0.changed.notify_all();
         Ok(())
     }
 
     /// Takes a log file that nobody needs any more: kept if it is of full size and there is room,
-    /// otherwise removed. Durable after the directory's next sync.
+    /// otherwise removed. Durable after the directory's next sync. Nobody may be reading it.
     pub fn recycle(&self, name: &str) -> Result<(), WalError> {
         let disk = &self.0.disk;
         let file = disk.open(name, Access::Log).map_err(WalError::io("open", name))?;
@@ -255,5 +269,110 @@ impl<D: Disk> Drop for Preallocator<D> {
             // A panic in there has been reported by the panic hook already.
             let _ = thread.join();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::disk::MemoryDisk;
+
+    fn files(disk: &MemoryDisk) -> Vec<(String, u64)> {
+        let measure = |name: String| {
+            let bytes = disk.open(&name, Access::Read).unwrap().bytes().unwrap();
+            (name, bytes)
+        };
+        disk.list().unwrap().into_iter().map(measure).collect()
+    }
+
+    #[test]
+    fn segments_grow_from_a_small_one_to_the_configured_size() {
+        let disk = MemoryDisk::new();
+        let pool = SegmentPool::open(disk, 8 << 20).unwrap();
+        for expect in [1 << 20, 4 << 20, 8 << 20, 8 << 20] {
+            assert_eq!(pool.take(12_288).unwrap().bytes, expect);
+            assert!(pool.work_once().unwrap());
+            assert!(!pool.work_once().unwrap(), "one is enough");
+        }
+    }
+
+    #[test]
+    fn without_a_fitting_spare_the_writer_gets_a_new_file() {
+        let disk = MemoryDisk::new();
+        let pool = SegmentPool::open(disk.clone(), 1 << 20).unwrap();
+        assert_eq!(pool.take(5 << 20).unwrap().bytes, 5 << 20);
+        assert_eq!(pool.take(4096).unwrap().bytes, 1 << 20, "the spare is still there");
+        assert_eq!(pool.take(4096).unwrap().bytes, 1 << 20, "this one is new again");
+        let lens: Vec<_> = files(&disk).into_iter().map(|(_, bytes)| bytes).collect();
+        assert_eq!(lens, [1 << 20, 0, 0]);
+    }
+
+    #[test]
+    fn a_start_takes_over_finished_blank_spares_and_removes_the_rest() {
+        let disk = MemoryDisk::new();
+        let make = |name: &str, byte: u8| {
+            disk.create(name, Access::Log).unwrap().write_at(&[byte; 8192], 0).unwrap();
+        };
+        make("spare.7", 0);
+        make("spare.8", 1);
+        make("spare.9.new", 0);
+        make("spare.10", 0);
+        make("spare.11", 0);
+        make("log.5", 1);
+        let pool = SegmentPool::open(disk.clone(), 1 << 20).unwrap();
+        let names: Vec<_> = files(&disk).into_iter().map(|(name, _)| name).collect();
+        assert_eq!(names, ["log.5", "spare.10", "spare.11"]);
+        pool.take(4096).unwrap();
+        pool.take(4096).unwrap();
+        pool.work_once().unwrap();
+        assert_eq!(pool.take(4096).unwrap().name, "spare.13", "numbers are not used twice");
+    }
+
+    #[test]
+    fn a_recycled_file_is_blank_before_it_gets_its_new_name() {
+        let disk = MemoryDisk::new();
+        let pool = SegmentPool::open(disk.clone(), 1 << 20).unwrap();
+        let file = disk.create("log.5", Access::Log).unwrap();
+        file.write_at(&vec![1; 1 << 20], 0).unwrap();
+        file.sync().unwrap();
+        disk.sync_directory().unwrap();
+        disk.create("log.6", Access::Log).unwrap();
+        pool.recycle("log.5").unwrap();
+        pool.recycle("log.6").unwrap();
+        for survives in [0, 1] {
+            let crashed = disk.crash(&mut |below| survives.min(below - 1));
+            for (name, _) in files(&crashed) {
+                assert_eq!(segment::first_block(&crashed, &name).unwrap(), FirstBlock::Blank);
+            }
+        }
+        assert!(files(&disk).iter().all(|(name, _)| name.starts_with(SPARE_PREFIX)));
+    }
+
+    #[test]
+    fn a_spare_that_finds_no_space_is_removed_and_reported() {
+        let disk = MemoryDisk::new();
+        let pool = SegmentPool::open(disk.clone(), 4 << 20).unwrap();
+        disk.limit_bytes(3 << 20);
+        let taken = pool.take(4096).unwrap();
+        let failure = pool.work_once().unwrap_err().to_string();
+        assert!(failure.contains("cannot prepare spare.3.new"), "{failure}");
+        assert_eq!(files(&disk), [(taken.name, 1 << 20)]);
+    }
+
+    #[test]
+    fn the_thread_makes_what_the_writer_asked_for_and_ends_with_its_handle() {
+        let directory = tempfile::tempdir().unwrap();
+        let disk = crate::disk::SystemDisk::open(directory.path()).unwrap();
+        let pool = SegmentPool::open(disk, 2 << 20).unwrap();
+        let preallocator = Preallocator::spawn(pool.clone()).unwrap();
+        pool.take(4096).unwrap();
+        let mut state = pool.state();
+        while state.ready.is_empty() {
+            state = pool.0.changed.wait(state).unwrap();
+        }
+        drop(state);
+        assert_eq!(pool.take(4096).unwrap().bytes, 2 << 20);
+        drop(preallocator);
+        assert!(pool.failure().is_none());
     }
 }
