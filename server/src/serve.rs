@@ -9,7 +9,7 @@ use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use menagerie_engine::disk::SystemDisk;
 use menagerie_engine::tree::{Root, Tree};
@@ -40,6 +40,11 @@ use crate::sequencer::{self, CleanerSettings, Sequencer};
 const STANDALONE: ServerId = ServerId(1);
 /// Segments smaller than this would be rolled by single batches.
 const SEGMENT_BYTES_MIN: u64 = 1 << 20;
+
+/// How long the port of a killed predecessor may stay taken: the kernel takes the io_uring of a
+/// process apart, and with it the listening socket, only after the process has been reaped.
+const PORT_FREED_MAX: Duration = Duration::from_secs(2);
+const PORT_PROBE_INTERVAL: Duration = Duration::from_millis(10);
 
 /// Why a server cannot start, or had to end.
 #[derive(Debug, Error)]
@@ -162,8 +167,23 @@ impl Server {
     }
 }
 
-/// Opens the client port: on all interfaces by IPv6 if the host has it, else by IPv4.
+/// Opens the client port, with patience for the kernel.
 fn listen(config: &Config) -> Result<(OwnedFd, SocketAddr), ServeError> {
+    let deadline = Instant::now() + PORT_FREED_MAX;
+    loop {
+        match bind(config) {
+            Err(ServeError::Bind { error, .. })
+                if error.kind() == io::ErrorKind::AddrInUse && Instant::now() < deadline =>
+            {
+                std::thread::sleep(PORT_PROBE_INTERVAL);
+            }
+            result => return result,
+        }
+    }
+}
+
+/// Binds the client port: on all interfaces by IPv6 if the host has it, else by IPv4.
+fn bind(config: &Config) -> Result<(OwnedFd, SocketAddr), ServeError> {
     let mut refused = None;
     for address in config.client.address.candidates() {
         match net::bind(address, config.client.listen_backlog) {

@@ -144,12 +144,15 @@ impl Connection {
     pub(crate) fn wants_bytes(&self) -> bool {
         match self.phase {
             Phase::Fresh => true,
-            Phase::Open => {
-                self.slots.len() < SLOTS_MAX && self.unsent_bytes().len() < UNSENT_BYTES_HIGH
-            }
+            Phase::Open => self.slots.len() < SLOTS_MAX && self.has_room(),
             Phase::Connecting { .. } => self.held.len() < HELD_BYTES_MAX,
             Phase::Closing => false,
         }
+    }
+
+    /// Whether another answer may be queued.
+    pub(crate) fn has_room(&self) -> bool {
+        self.unsent_bytes().len() < UNSENT_BYTES_HIGH
     }
 
     pub(crate) fn unsent_bytes(&self) -> &[u8] {
@@ -159,6 +162,11 @@ impl Connection {
     /// The socket took `count` more bytes.
     pub(crate) fn took(&mut self, count: usize) {
         self.unsent_start += count;
+        if self.unsent_start >= KEPT_BYTES_MAX && self.unsent_start >= self.unsent_bytes().len() {
+            // A socket that is always a little behind would keep everything ever sent.
+            self.unsent.drain(..self.unsent_start);
+            self.unsent_start = 0;
+        }
         if self.unsent_start == self.unsent.len() {
             self.unsent_start = 0;
             if self.unsent.capacity() > KEPT_BYTES_MAX {
@@ -189,9 +197,14 @@ impl Connection {
         self.slots.push_back(slot);
     }
 
+    /// Whether the first slot waits for nothing but room.
+    pub(crate) fn is_parked_first(&self) -> bool {
+        matches!(self.slots.front(), Some(Slot::Parked { .. }))
+    }
+
     /// Takes the first slot if it is parked.
     pub(crate) fn pop_parked(&mut self) -> Option<Slot> {
-        if !matches!(self.slots.front(), Some(Slot::Parked { .. })) {
+        if !self.is_parked_first() {
             return None;
         }
         self.parked -= 1;

@@ -118,6 +118,7 @@ impl Shard {
                     }
                     super::handshake::HANDSHAKE_BYTES_MAX
                 }
+                Phase::Open if !connection.wants_bytes() => return used,
                 Phase::Open => self.settings.frame_bytes_max,
             };
             match frame::cut(rest, payload_bytes_max) {

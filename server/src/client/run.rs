@@ -18,7 +18,7 @@ use crate::client::shard::{Shard, Word};
 use crate::runtime::clock::{monotonic_ms, sleep};
 use crate::runtime::mailbox::{Receiver, Sender};
 use crate::runtime::net::{Sent, Socket};
-use crate::runtime::spawn;
+use crate::runtime::{spawn, yield_if_needed};
 use crate::sequencer::message::{ConnectionKey, ToShard};
 use crate::sequencer::run::{Announced, Input, now};
 
@@ -54,6 +54,8 @@ pub struct Parts {
 struct Door {
     socket: Rc<Socket>,
     waker: Option<Waker>,
+    /// Whether the task waits without asking for bytes.
+    stalled: bool,
     generation: u32,
 }
 
@@ -145,7 +147,9 @@ fn arrive(core: &Shared, admitted: Admitted) {
     };
     let core = Rc::clone(core);
     spawn(async move {
-        while poll_fn(|cx| core.borrow_mut().poll_connection(key, &socket, cx)).await {}
+        while poll_fn(|cx| core.borrow_mut().poll_connection(key, &socket, cx)).await {
+            yield_if_needed().await;
+        }
         let mut core = core.borrow_mut();
         core.close_door(key);
         core.carry_out();
@@ -183,7 +187,8 @@ impl Core {
         if index >= self.doors.len() {
             self.doors.resize_with(index + 1, || None);
         }
-        self.doors[index] = Some(Door { socket, waker: None, generation: key.generation });
+        self.doors[index] =
+            Some(Door { socket, waker: None, stalled: false, generation: key.generation });
     }
 
     fn close_door(&mut self, key: ConnectionKey) {
@@ -210,11 +215,19 @@ impl Core {
                 Poll::Pending => break,
             }
         }
+        if self.shard.can_go_on(key) {
+            self.turn(|shard| shard.go_on(key.index));
+            return Poll::Ready(true);
+        }
         if self.shard.is_closing(key) {
             let unsent = self.shard.unsent(key).is_some_and(|unsent| !unsent.is_empty());
             return if unsent { self.wait(key, cx) } else { Poll::Ready(false) };
         }
-        if !self.shard.wants_bytes(key) {
+        let wants_bytes = self.shard.wants_bytes(key);
+        if let Some(Some(door)) = self.doors.get_mut(key.index as usize) {
+            door.stalled = !wants_bytes;
+        }
+        if !wants_bytes {
             return self.wait(key, cx);
         }
         match socket.poll_receive(cx, &mut self.scratch) {
@@ -237,13 +250,18 @@ impl Core {
     }
 
     fn on_received(&mut self, key: ConnectionKey, count: usize) {
+        let scratch = std::mem::take(&mut self.scratch);
+        self.turn(|shard| shard.receive(key.index, &scratch[..count]));
+        self.scratch = scratch;
+    }
+
+    /// Lets a client's requests be worked off, on the newest root that was announced.
+    fn turn(&mut self, work: impl FnOnce(&mut Shard)) {
         self.begin_turn();
         if self.announced.newest() != self.shard.adopted() {
             self.take_mail();
         }
-        let scratch = std::mem::take(&mut self.scratch);
-        self.shard.receive(key.index, &scratch[..count]);
-        self.scratch = scratch;
+        work(&mut self.shard);
         self.carry_out();
     }
 
@@ -285,7 +303,9 @@ impl Core {
         if rest && ends {
             self.lingering.push_back((monotonic_ms() + LINGER_MS, key));
         }
-        if (rest || ends)
+        // The task also waits where reading had to stop: what was sent or filled may have made room.
+        let resumes = (door.stalled && self.shard.wants_bytes(key)) || self.shard.can_go_on(key);
+        if (rest || ends || resumes)
             && let Some(waker) = &door.waker
         {
             waker.wake_by_ref();

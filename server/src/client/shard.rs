@@ -16,6 +16,7 @@ use menagerie_engine::access;
 use menagerie_engine::tree::Root;
 use menagerie_engine::txn::Rules;
 use menagerie_wire::four_letter::FourLetterWord;
+use menagerie_wire::frame::{self, Cut};
 use menagerie_wire::{SessionId, Zxid};
 
 use crate::admin::metrics::ShardCounters;
@@ -187,8 +188,23 @@ impl Shard {
         self.filled.push(key.index);
     }
 
-    /// What this connection was owed has come: what waited behind it is worked off.
-    fn go_on(&mut self, index: u32) {
+    /// Whether something waits on this connection that now has room: parked slots, whole frames.
+    pub fn can_go_on(&self, key: ConnectionKey) -> bool {
+        self.connections.at(key.index).is_some_and(|connection| {
+            let whole_frame = || {
+                let frame = frame::cut(&connection.held, self.settings.frame_bytes_max);
+                !matches!(frame, Ok(Cut::Missing(_)))
+            };
+            connection.generation == key.generation
+                && connection.phase == Phase::Open
+                && ((connection.is_parked_first() && connection.has_room())
+                    || (connection.wants_bytes() && whole_frame()))
+        })
+    }
+
+    /// What this connection was owed has come, or its socket has taken what was unsent: what waited
+    /// for that is worked off.
+    pub fn go_on(&mut self, index: u32) {
         self.answer_parked(index);
         if self.connections.at(index).is_some_and(|connection| !connection.held.is_empty()) {
             self.consume_held(index);

@@ -17,3 +17,8 @@ pub mod net;
 pub fn spawn(future: impl Future<Output = ()> + 'static) {
     glommio::spawn_local(future).detach();
 }
+
+/// Lets the other tasks of this core run, when this one has had its share.
+pub async fn yield_if_needed() {
+    glommio::yield_if_needed().await;
+}
