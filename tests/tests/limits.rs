@@ -50,8 +50,8 @@ fn a_frame_above_jute_maxbuffer_closes_only_its_own_connection() {
     assert_eq!(modest.get_data("/fits").unwrap().unwrap().0.len(), 9_000);
 }
 
-/// Asks for 400 MB and reads none of it at first. The server may not keep the answers in memory, nor
-/// let others wait; and the client gets all of them once it reads.
+/// Asks for 400 MB and reads none of it at first. The server may not keep the answers in memory,
+/// nor let others wait; and the client gets all of them once it reads.
 #[test]
 fn a_client_that_does_not_read_costs_little_and_slows_nobody() {
     const VALUE_BYTES: usize = 1_000_000;

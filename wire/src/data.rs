@@ -109,10 +109,15 @@ impl<'a> Decode<'a> for Id<'a> {
     }
 }
 
+/// Schemes whose id may be null: none at all, and "the identities of the caller", for which clients
+/// send no id.
+const IDLESS_SCHEMES: [&str; 2] = ["", "auth"];
+
 /// One entry of a node's access list.
 ///
-/// A null scheme reads as the empty one, which is no scheme and is refused as an invalid ACL; a
-/// null id does not decode (ZooKeeper: `PrepRequestProcessor.fixupACL`).
+/// A null scheme reads as the empty one, which is no scheme and is refused as an invalid ACL. A null
+/// id does not decode, except beside a scheme whose id nobody looks at
+/// (ZooKeeper: `PrepRequestProcessor.fixupACL`).
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Acl<'a> {
     pub perms: i32,
@@ -146,7 +151,12 @@ impl<'a> Decode<'a> for Acl<'a> {
     fn decode(reader: &mut Reader<'a>) -> Result<Self, JuteError> {
         let perms = reader.int()?;
         let scheme = reader.ustring()?.unwrap_or_default();
-        Ok(Self { perms, id: Id { scheme, id: reader.string()? } })
+        let id = match reader.ustring()? {
+            Some(id) => id,
+            None if IDLESS_SCHEMES.contains(&&*scheme) => Cow::Borrowed(""),
+            None => return Err(JuteError::Null),
+        };
+        Ok(Self { perms, id: Id { scheme, id } })
     }
 }
 
@@ -164,11 +174,16 @@ mod tests {
     }
 
     #[test]
-    fn an_acl_with_a_null_id_does_not_decode() {
-        let mut bytes = Vec::new();
-        bytes.put_int(31);
-        bytes.put_ustring(Some("world"));
-        bytes.put_ustring(None);
-        assert_eq!(Acl::from_bytes(&bytes), Err(JuteError::Null));
+    fn an_acl_with_a_null_id_decodes_only_where_the_id_says_nothing() {
+        let check = |scheme, expect| {
+            let mut bytes = Vec::new();
+            bytes.put_int(31);
+            bytes.put_ustring(scheme);
+            bytes.put_ustring(None);
+            assert_eq!(Acl::from_bytes(&bytes), expect, "{scheme:?}");
+        };
+        check(Some("world"), Err(JuteError::Null));
+        check(Some("auth"), Ok(Acl::new(31, "auth", "")));
+        check(None, Ok(Acl::new(31, "", "")));
     }
 }

@@ -303,7 +303,7 @@ impl Core {
         if rest && ends {
             self.lingering.push_back((monotonic_ms() + LINGER_MS, key));
         }
-        // The task also waits where reading had to stop: what was sent or filled may have made room.
+        // The task also waits where reading had to stop; what was sent may have made room.
         let resumes = (door.stalled && self.shard.wants_bytes(key)) || self.shard.can_go_on(key);
         if (rest || ends || resumes)
             && let Some(waker) = &door.waker
