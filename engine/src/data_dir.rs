@@ -1,16 +1,16 @@
 //! Where our files are, who owns them, and the secret that is kept with them.
 //!
 //! ```text
-//! <dataDir>/menagerie/                  manifest.a  manifest.b  lock  session.secret  snapshot.<zxid>
-//! <dataLogDir or dataDir>/menagerie/    lock  log.<zxid>  spare.<n>
+//! <dataDir>/menagerie/                manifest.a manifest.b lock session.secret snapshot.<zxid>
+//! <dataLogDir or dataDir>/menagerie/  lock log.<zxid> spare.<n>
 //! ```
 //!
-//! Apache's files (`version-2/`, `myid`) lie beside this directory and are never touched. One server
-//! at a time owns it: the lock is the kernel's (flock), so it cannot outlive its holder; the pid in the
-//! file is there to be shown.
+//! Apache's files (`version-2/`, `myid`) lie beside this directory and are never touched. One
+//! server at a time owns it: the lock is the kernel's (flock), so it cannot outlive its holder; the
+//! pid in the file is there to be shown.
 //!
-//! The session secret keys the MAC that makes session passwords. It appears whole or not at all, and
-//! only its owner can read it.
+//! The session secret keys the MAC that makes session passwords. It appears whole or not at all,
+//! and only its owner can read it.
 #![deny(unsafe_code)]
 
 use crate::disk::SystemDisk;
@@ -78,7 +78,8 @@ impl DataDir {
         failed_to("open", &self.data, opened)
     }
 
-    /// The disk for the log. `synced` is `forceSync`: without it the page cache is the faster place.
+    /// The disk for the log. `synced` is `forceSync`: without it the page cache is the faster
+    /// place.
     pub fn log_disk(&self, synced: bool) -> Result<SystemDisk, DataDirError> {
         let opened = if synced {
             SystemDisk::open(&self.log)

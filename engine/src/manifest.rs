@@ -1,12 +1,13 @@
 //! One small durable record: which snapshot and log are this server's state, and its epochs.
 //!
-//! No file is found by being the newest of its kind: installing a snapshot and truncating the log are
-//! one switch here. Two copies, `manifest.a` and `manifest.b`, each in one sector; a change is written
-//! and synced to one and then to the other, and counts when both are durable. So no single damage
-//! brings back an older record: an older acceptedEpoch would be a second vote in the same epoch.
+//! No file is found by being the newest of its kind: installing a snapshot and truncating the log
+//! are one switch here. Two copies, `manifest.a` and `manifest.b`, each in one sector; a change is
+//! written and synced to one and then to the other, and counts when both are durable. So no single
+//! damage brings back an older record: an older acceptedEpoch would be a second vote in the same
+//! epoch.
 //!
-//! A start takes the newer valid copy, which may be a change that was not finished, and finishes it.
-//! A failed write ends the life of the store: it refuses everything afterwards.
+//! A start takes the newer valid copy, which may be a change that was not finished, and finishes
+//! it. A failed write ends the life of the store: it refuses everything afterwards.
 //!
 //! ```text
 //!  0 [u8; 8] "MNGRMNF1"         24 i64 snapshot, -1: none       48 u32 acceptedEpoch

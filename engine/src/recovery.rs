@@ -1,16 +1,16 @@
 //! From the files of a directory to the state they stand for.
 //!
-//! Manifest, then the newest snapshot that can be read, then the log behind it, record by record; what
-//! comes out is the last zxid and an end of the log that a writer can go on from. A snapshot that cannot
-//! be read costs time, not data: the log reaches back to the oldest one that is kept.
+//! Manifest, then the newest snapshot that can be read, then the log behind it, record by record;
+//! what comes out is the last zxid and an end of the log that a writer can go on from. A snapshot
+//! that cannot be read costs time, not data: the log reaches back to the oldest one that is kept.
 //!
-//! What is no part of the state by the manifest's word does not count: snapshots newer than the one it
-//! names and files that were never finished are removed here, log files from before its log start are
-//! left to housekeeping (`wal::purge`). A truncation that was begun is completed first.
+//! What is no part of the state by the manifest's word does not count: snapshots newer than the one
+//! it names and files that were never finished are removed here, log files from before its log
+//! start are left to housekeeping (`wal::purge`). A truncation that was begun is completed first.
 //!
-//! It refuses to start rather than to forget: damage in the log, a log that ends before the snapshot it
-//! should continue, files without a manifest. The caller's [`State`] builds the tree; this file knows
-//! neither nodes nor how a snapshot is read.
+//! It refuses to start rather than to forget: damage in the log, a log that ends before the
+//! snapshot it should continue, files without a manifest. The caller's [`State`] builds the tree;
+//! this file knows neither nodes nor how a snapshot is read.
 #![deny(unsafe_code)]
 
 use crate::disk::Disk;
@@ -45,8 +45,8 @@ pub fn zxid_of_snapshot_file(name: &str) -> Option<Zxid> {
 
 /// What is rebuilt. Starts empty.
 pub trait State {
-    /// Becomes what the snapshot holds. After an error it must be empty again: an older snapshot, or
-    /// the whole log, is tried next.
+    /// Becomes what the snapshot holds. After an error it must be empty again: an older snapshot,
+    /// or the whole log, is tried next.
     fn load(&mut self, snapshot: Zxid) -> Result<(), String>;
     /// Applies the next transaction. An error stops the start.
     fn apply(&mut self, txn: &Txn<'_>, digest: Option<TxnDigest>) -> Result<(), String>;
@@ -155,8 +155,9 @@ pub fn recover<D: Disk>(
     })
 }
 
-/// Cuts the log behind `last`, and disowns snapshots beyond, in one switch of the manifest. No writer
-/// may have the log open. Refused, with nothing changed, when log and snapshots do not reach back.
+/// Cuts the log behind `last`, and disowns snapshots beyond, in one switch of the manifest. No
+/// writer may have the log open. Refused, with nothing changed, when log and snapshots do not reach
+/// back.
 pub fn truncate_log<D: Disk>(
     manifest: &mut ManifestStore<D>,
     data: &D,

@@ -1,13 +1,16 @@
 //! What a log promises across power cuts, kills, rot and failing disks, tried with many schedules.
 //!
-//! Every run of a "server" appends bodies that no other run appends. So a record that comes back from a
-//! purged, truncated or recycled place is seen at once, not only one that is lost.
+//! Every run of a "server" appends bodies that no other run appends. So a record that comes back
+//! from a purged, truncated or recycled place is seen at once, not only one that is lost.
 #![allow(clippy::unwrap_used, reason = "a test stops at its first surprise")]
 
 use menagerie_engine::disk::{Access, Disk, DiskFile, MemoryDisk};
 use menagerie_engine::wal::{LogEnd, Reader, SegmentPool, Settings, WalError, Writer};
 use menagerie_wire::Zxid;
 use proptest::prelude::*;
+use schedule::{body, chooser};
+
+mod schedule;
 
 const SEGMENT_BYTES: u64 = 32 << 10;
 
@@ -39,22 +42,6 @@ fn event() -> impl Strategy<Value = Event> {
         1 => Just(Event::Kill),
         2 => any::<u64>().prop_map(Event::PowerCut),
     ]
-}
-
-/// splitmix64: sectors survive or not as its bits say.
-fn chooser(mut seed: u64) -> impl FnMut(u64) -> u64 {
-    move |below| {
-        seed = seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = seed;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (mixed ^ (mixed >> 31)) % below
-    }
-}
-
-fn body(run: u64, zxid: Zxid, len: usize) -> Vec<u8> {
-    let mut choose = chooser(run << 32 ^ zxid.0 as u64);
-    (0..len).map(|_| choose(256) as u8).collect()
 }
 
 /// A server that does nothing but log, and what it has told its clients.
@@ -90,7 +77,7 @@ impl Server {
         match *event {
             Event::Append(len) => {
                 let zxid = writer.last_zxid().next();
-                let body = body(self.run, zxid, len);
+                let body = body(self.run, zxid.0, len);
                 writer.append(zxid, &body).unwrap();
                 self.appended.push(body);
             }
@@ -150,7 +137,9 @@ fn log_of(batches: &[Vec<usize>]) -> (MemoryDisk, Vec<Vec<u8>>) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 150, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig {
+        cases: 150, failure_persistence: None, ..ProptestConfig::default()
+    })]
 
     #[test]
     fn no_crash_loses_an_acknowledged_record_or_invents_one(

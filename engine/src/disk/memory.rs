@@ -1,9 +1,10 @@
 //! A disk in memory that tells *written* from *synced*, and can lose the difference.
 //!
-//! A running program sees what it has written. [`MemoryDisk::crash`] gives the disk as it may be found
-//! after a power cut: of each write that was not synced every sector is there or not, as the caller's
-//! chooser says; of the changes of names that were not synced some first part. Sectors are whole, as
-//! disks promise. [`MemoryDisk::killed`] is the disk after a kill -9: all that was written.
+//! A running program sees what it has written. [`MemoryDisk::crash`] gives the disk as it may be
+//! found after a power cut: of each write that was not synced every sector is there or not, as the
+//! caller's chooser says; of the changes of names that were not synced some first part. Sectors are
+//! whole, as disks promise. [`MemoryDisk::killed`] is the disk after a kill -9: all that was
+//! written, synced or not.
 //!
 //! On demand it fails a write or sync to come, is full, and holds commits back until they are
 //! released. A failed write leaves half of itself behind.
@@ -103,10 +104,13 @@ impl MemoryDisk {
         state.settle()
     }
 
-    /// The disk after the process died and the machine did not.
+    /// The disk after the process died and the machine did not: what was written is there, and what
+    /// was not synced still is not.
     #[must_use]
     pub fn killed(&self) -> Self {
-        self.state().clone().settle()
+        let mut state = self.state().clone();
+        state.faults = Faults::default();
+        Self::from_state(state)
     }
 
     /// The write after `count` more fails with `errno`, once.
@@ -441,7 +445,9 @@ mod tests {
         file.write_at(&[2; 1024], 0).unwrap();
         disk.create("b", Access::Write).unwrap();
 
-        assert_eq!(read(&disk.killed(), "a"), Some(vec![2; 1024]));
+        let killed = disk.killed();
+        assert_eq!(read(&killed, "a"), Some(vec![2; 1024]));
+        assert_eq!(read(&killed.crash(&mut |_| 0), "a"), Some(vec![1; 1024]));
         let nothing = disk.crash(&mut |_| 0);
         assert_eq!((read(&nothing, "a"), read(&nothing, "b")), (Some(vec![1; 1024]), None));
         let all = disk.crash(&mut |n| n - 1);

@@ -1,9 +1,9 @@
 //! What the engine asks of a disk: files in one directory, and commits that never block.
 //!
-//! Two halves. [`Disk`] and [`DiskFile`] are the slow half: plain blocking calls for start, recovery
-//! and housekeeping. [`CommitQueue`] is the hot half: one commit is handed over, its end is seen
-//! later. A commit is everything that one batch of the log needs, in one trip: it may first give a
-//! prepared file its final name (and make that name durable), then it writes, and with
+//! Two halves. [`Disk`] and [`DiskFile`] are the slow half: plain blocking calls for start,
+//! recovery and housekeeping. [`CommitQueue`] is the hot half: one commit is handed over, its end
+//! is seen later. A commit is everything that one batch of the log needs, in one trip: it may first
+//! give a prepared file its final name (and make that name durable), then it writes, and with
 //! [`Commit::synced`] it is over only when the bytes would survive a power cut.
 //!
 //! Two disks: [`SystemDisk`](system::SystemDisk) is a directory of the host, its queue is an

@@ -2,15 +2,15 @@
 //!
 //! A commit is a single write with RWF_DSYNC where the file is open for direct I/O, otherwise a
 //! write with an fdatasync linked behind it. The first commit of a segment has a rename and a sync
-//! of the directory linked in front, so that changing the segment is no extra trip either. Links keep
-//! the order; they do not always stop a chain (Linux 6.18 goes on behind a failed rename). So any
-//! failed step fails the commit, and the first one is reported.
+//! of the directory linked in front, so that changing the segment is no extra trip either. Links
+//! keep the order; they do not always stop a chain (Linux 6.18 goes on behind a failed rename). So
+//! any failed step fails the commit, and the first one is reported.
 //!
 //! The kernel works on memory by address. So everything it may touch (buffer, names, file) is owned
 //! by the [`Ring`] from the submission to the last completion, and dropping a ring waits for it.
 //!
-//! Why this shape, measured on ext4 on a virtio disk, Linux 6.18, two busy cores, interleaved runs of
-//! 720 commits (160 of 1 MiB), µs p50 / p99:
+//! Why this shape, measured on ext4 on a virtio disk, Linux 6.18, two busy cores, interleaved runs
+//! of 720 commits (160 of 1 MiB), µs p50 / p99:
 //!
 //! ```text
 //!                                  4 KiB        64 KiB       1 MiB
@@ -40,12 +40,12 @@ pub enum RingError {
     #[error(
         "io_uring is switched off by kernel.io_uring_disabled = {value}: \
          run `sysctl kernel.io_uring_disabled=0`{}",
-        if *.value == 1 { ", or put this process into the group of kernel.io_uring_group" } else { "" }
+        group_hint(*.value)
     )]
     Disabled { value: u32 },
     #[error(
-        "io_uring is forbidden to this process by a seccomp filter ({error}): allow io_uring_setup, \
-         io_uring_enter and io_uring_register in the container's seccomp profile"
+        "io_uring is forbidden to this process by a seccomp filter ({error}): allow \
+         io_uring_setup, io_uring_enter and io_uring_register in the container's seccomp profile"
     )]
     Seccomp { error: io::Error },
     #[error(
@@ -80,6 +80,12 @@ impl RingError {
             _ => Self::Other { error },
         }
     }
+}
+
+/// With 1, unlike 2, the members of one group may still use it.
+fn group_hint(disabled: u32) -> &'static str {
+    let allowed = ", or put this process into the group of kernel.io_uring_group";
+    if disabled == 1 { allowed } else { "" }
 }
 
 fn read_number(path: &str) -> Option<u32> {

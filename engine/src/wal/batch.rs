@@ -1,8 +1,8 @@
 //! The batch that is being gathered: records in the very bytes that will be written.
 //!
 //! The buffer begins with room for a segment header, then for the batch header; records are copied
-//! behind. So whether the batch goes on in a segment or begins a new one, it is one run of blocks, and
-//! its buffer goes to the disk and comes back.
+//! behind. So whether the batch goes on in a segment or begins a new one, it is one run of blocks,
+//! and its buffer goes to the disk and comes back.
 
 use super::record::{BATCH_HEADER_BYTES, BatchHeader, Chain, RECORD_HEADER_BYTES, RecordHeader};
 use super::segment::SegmentHeader;

@@ -8,22 +8,23 @@
 //!  batch = batch header, records; padded to a whole number of 4096-byte blocks
 //! ```
 //!
-//! *Normal case.* The [`Writer`](writer::Writer) gathers records in memory while the batch before is
-//! on its way; one commit is under way at a time, and it is one trip to the device. Segments are
-//! written full of zeros before they are used, and purged ones are used again ([`pool`]): a write that
-//! changes no metadata costs half.
+//! *Normal case.* The [`Writer`](writer::Writer) gathers records in memory while the batch before
+//! is on its way; one commit is under way at a time, and it is one trip to the device. Segments are
+//! written full of zeros before they are used, and purged ones are used again ([`pool`]): a write
+//! that changes no metadata costs half.
 //!
-//! *What a reader can trust.* A segment has a random nonce; the chain value of its records starts from
-//! it, and each record carries the value of the one before. Bytes that a recycled file held earlier
-//! can therefore never continue a log. A segment header names the zxid and chain value it follows:
-//! the [`Reader`](reader::Reader) ends the segment before there, whatever else it holds.
+//! *What a reader can trust.* A segment has a random nonce; the chain value of its records starts
+//! from it, and each record carries the value of the one before. Bytes that a recycled file held
+//! earlier can therefore never continue a log. A segment header names the zxid and chain value it
+//! follows: the [`Reader`](reader::Reader) ends the segment before there, whatever else it holds.
 //!
-//! *The bad cases.* A batch that was under way when the power went may be there in part: that is the
-//! torn tail, nobody was answered, and the log ends in front of it. Damage to anything that was synced
-//! is something else and must not shorten the log: every batch header says how far the log was synced
-//! when it was written, so a later valid batch convicts an earlier damaged one. An idle log gets a mark
-//! (a batch without records), so the last records are covered too. Such damage stops the start, with
-//! file and offset. After the first failed write or sync a writer takes nothing more.
+//! *The bad cases.* A batch that was under way when the power went may be there in part: that is
+//! the torn tail, nobody was answered, and the log ends in front of it. Damage to anything that was
+//! synced is something else and must not shorten the log: every batch header says how far the log
+//! was synced when it was written, so a later valid batch convicts an earlier damaged one. An idle
+//! log gets a mark (a batch without records), so the last records are covered too. Such damage
+//! stops the start, with file and offset. After the first failed write or sync a writer takes
+//! nothing more.
 //!
 //! *Left out.* No compression, no repair, no decision about who may append what.
 #![deny(unsafe_code)]
@@ -58,8 +59,8 @@ pub enum WalError {
     #[error("cannot {what} {file}: {error}")]
     Io { what: &'static str, file: String, error: Arc<io::Error> },
     #[error(
-        "{file} is damaged at byte {offset}, in a part of the log that was already synced: {reason}; \
-         the log is whole up to zxid {last_whole}"
+        "{file} is damaged at byte {offset}, in a part of the log that was already synced: \
+         {reason}; the log is whole up to zxid {last_whole}"
     )]
     Damaged { file: String, offset: u64, reason: String, last_whole: Zxid },
     #[error(

@@ -1,16 +1,16 @@
 //! Segments before and after their time in the log: written full of zeros ahead, used again later.
 //!
-//! A commit into blocks that were written before changes no metadata and takes one trip to the device;
-//! into merely allocated or new blocks it takes two and has tails of milliseconds. So the next segment
-//! waits here, complete, before the writer needs it. A fresh directory starts with a small one, made
-//! on the spot; the following are four times as large each, up to the configured size, and are made by
-//! a thread of their own ([`Preallocator`]), large ones at a bounded rate, because one big flush would
-//! stall the commits next to it. If the writer is faster than the thread it takes a new file that
-//! was not written ahead: slower, and just as right.
+//! A commit into blocks that were written before changes no metadata and takes one trip to the
+//! device; into merely allocated or new blocks it takes two and has tails of milliseconds. So the
+//! next segment waits here, complete, before the writer needs it. A fresh directory starts with a
+//! small one, made on the spot; the following are four times as large each, up to the configured
+//! size, and are made by a thread of their own ([`Preallocator`]), large ones at a bounded rate,
+//! because one big flush would stall the commits next to it. If the writer is faster than the
+//! thread it takes a new file that was not written ahead: slower, and just as right.
 //!
-//! A file here is named `spare.N` and its first block is zero. That is made true, and durable, before
-//! it gets the name, and looked at again when a start takes it over: a commit whose rename failed may
-//! have left its header there.
+//! A file here is named `spare.N` and its first block is zero. That is made true, and durable,
+//! before it gets the name, and looked at again when a start takes it over: a commit whose rename
+//! failed may have left its header there.
 
 use super::WalError;
 use super::segment::{self, FirstBlock};

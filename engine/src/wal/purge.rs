@@ -1,11 +1,12 @@
 //! Which snapshots and log files are no longer needed.
 //!
-//! Kept are the newest snapshots, as many as asked for, and the log from the oldest of them on, so that
-//! each can stand in for a newer one that turns out damaged. A limit in bytes makes it fewer
+//! Kept are the newest snapshots, as many as asked for, and the log from the oldest of them on, so
+//! that each can stand in for a newer one that turns out damaged. A limit in bytes makes it fewer
 //! snapshots, down to the newest; the log behind that one always stays.
 //!
-//! Deciding is a pure function. Doing is the caller's, in this order: the manifest with the new log start,
-//! then the files; so a purge that was interrupted leaves dead files, never a log with a hole.
+//! Deciding is a pure function. Doing is the caller's, in this order: the manifest with the new log
+//! start, then the files; so a purge that was interrupted leaves dead files, never a log with a
+//! hole.
 
 use super::WalError;
 use super::pool::SegmentPool;
@@ -46,8 +47,8 @@ pub struct Plan {
     pub log_start: Zxid,
 }
 
-/// Decides what to keep of these files, each list in zxid order. The newest snapshot must be the one the
-/// manifest names.
+/// Decides what to keep of these files, each list in zxid order. The newest snapshot must be the
+/// one the manifest names.
 pub fn plan(
     snapshots: &[SnapshotFile],
     log: &[LogFile],

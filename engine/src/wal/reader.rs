@@ -1,7 +1,8 @@
 //! The log read back: every record in zxid order, and the judgement of how it ends.
 //!
 //! A record is handed out when its checksum is right, its chain value continues the one before, and
-//! its zxid follows. Where that stops, the question is whether the rest was ever promised to anybody:
+//! its zxid follows. Where that stops, the question is whether the rest was ever promised to
+//! anybody:
 //!
 //! - The next segment says at which zxid and chain value it begins. A segment that ends earlier is
 //!   damaged; whatever a segment holds beyond is a torn tail that an earlier start has cut off.

@@ -12,9 +12,9 @@
 //! 40 u64 reserved, zero
 //! ```
 //!
-//! All little-endian. The checksum leaves the chain value out, because a batch that does not fit its
-//! segment any more is moved into the next one, whose chain starts elsewhere: then only that field
-//! changes. The chain itself is compared by the reader, value for value.
+//! All little-endian. The checksum leaves the chain value out, because a batch that does not fit
+//! its segment any more is moved into the next one, whose chain starts elsewhere: then only that
+//! field changes. The chain itself is compared by the reader, value for value.
 //!
 //! This file knows layouts only; what makes a batch valid in its place is the reader's to judge.
 

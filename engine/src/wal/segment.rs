@@ -7,10 +7,10 @@
 //! 16 u64 nonce
 //! ```
 //!
-//! The header lies in one sector, which a disk writes whole or not at all. So there are three kinds:
-//! *blank* (all zero: prepared, but its first commit never arrived, nothing in it was acknowledged),
-//! *begun*, and everything else, which is damage. A file goes back to being blank before it waits in
-//! the pool, so an old header is never taken for a new one.
+//! The header lies in one sector, which a disk writes whole or not at all. So there are three
+//! kinds: *blank* (all zero: prepared, but its first commit never arrived, nothing in it was
+//! acknowledged), *begun*, and everything else, which is damage. A file goes back to being blank
+//! before it waits in the pool, so an old header is never taken for a new one.
 
 use super::WalError;
 use super::record::{Chain, u32_at, u64_at};

@@ -1,12 +1,13 @@
 //! The log cut behind a zxid, as a leader's TRUNC demands.
 //!
-//! The segment that holds the last record to be kept is written anew beside the old one, with a nonce of
-//! its own, and renamed over it: no block that holds a record is changed in place, and what was cut off
-//! cannot continue the new chain. Later segments are removed.
+//! The segment that holds the last record to be kept is written anew beside the old one, with a
+//! nonce of its own, and renamed over it: no block that holds a record is changed in place, and
+//! what was cut off cannot continue the new chain. Later segments are removed.
 //!
-//! One call is not atomic, the sequence is: the caller first makes the intention durable (the manifest's
-//! `truncate_to`), and every start repeats this until it is done. So it works on whatever an
-//! interrupted attempt left, and a log that ends there already reads the same afterwards.
+//! One call is not atomic, the sequence is: the caller first makes the intention durable (the
+//! manifest's `truncate_to`), and every start repeats this until it is done. So it works on
+//! whatever an interrupted attempt left, and a log that ends there already reads the same
+//! afterwards.
 
 use super::WalError;
 use super::batch::Batch;

@@ -1,9 +1,9 @@
 //! Group commit: what gathers while one batch is on its way goes out together as the next.
 //!
 //! The caller appends records, says [`Writer::submit`] at the end of its turn, and learns from
-//! [`Writer::poll`] how far the log is durable. No call waits for the disk, except [`Writer::wait`] and
-//! [`Writer::close`], which say so. One commit is under way at a time: so the header of a batch can
-//! promise that everything before it is durable, and completions need no sorting.
+//! [`Writer::poll`] how far the log is durable. No call waits for the disk, except [`Writer::wait`]
+//! and [`Writer::close`], which say so. One commit is under way at a time: so the header of a batch
+//! can promise that everything before it is durable, and completions need no sorting.
 //!
 //! Every start begins a new segment, lazily with its first record, which gives the file its name. A
 //! batch that does not fit the rest of a segment begins the next one; its rename, the directory's
