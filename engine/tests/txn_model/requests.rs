@@ -114,9 +114,9 @@ impl Ask {
             Self::GetAcl(path) => Request::GetAcl(path.into()),
             Self::GetAllChildrenNumber(path) => Request::GetAllChildrenNumber(path.into()),
             Self::GetEphemerals(prefix) => Request::GetEphemerals(prefix.as_ref().map(Into::into)),
-            Self::MultiRead(asks, ends_in_write) => {
+            Self::MultiRead(asks, of_writes) => {
                 let ops = asks.iter().map(Self::read_op).collect();
-                Request::MultiRead(MultiRead { ops, ends_in_write: *ends_in_write })
+                Request::MultiRead(MultiRead { ops, of_writes: *of_writes })
             }
             Self::Create { .. }
             | Self::Delete { .. }
@@ -224,6 +224,6 @@ pub(crate) fn read() -> impl Strategy<Value = Ask> {
         path().prop_map(Ask::GetAllChildrenNumber),
         prop::option::of(prefix.prop_map(str::to_owned)).prop_map(Ask::GetEphemerals),
         (prop::collection::vec(one, 0..4), any::<bool>())
-            .prop_map(|(asks, ends_in_write)| Ask::MultiRead(asks, ends_in_write)),
+            .prop_map(|(asks, of_writes)| Ask::MultiRead(asks, of_writes)),
     ]
 }

@@ -1,9 +1,8 @@
 //! multi and multiRead: several operations in one frame, each behind a small header.
 //!
-//! The list ends with a header whose `done` is true; its other fields are not looked at. A write
-//! in a multiRead, a read in a multi, an unknown operation or a missing end make the whole request
-//! undecodable, with one exception that the wire demands: a multiRead answers the reads that stand
-//! before a forbidden operation, so [`MultiRead`] keeps them beside the mark that it is bad.
+//! The list ends with a header whose `done` is true; its other fields are not looked at. Reads
+//! beside writes, a read in a multi, an unknown operation or a missing end make the whole request
+//! undecodable. A multiRead of nothing but writes does decode: it fails too, but with a body.
 //!
 //! Facts: ZooKeeper `MultiOperationRecord`, `MultiHeader`.
 
@@ -54,6 +53,32 @@ pub struct MultiRequest<'a> {
     pub ops: Vec<WriteOp<'a>>,
 }
 
+impl<'a> WriteOp<'a> {
+    /// The record of an operation of kind `op`. Nulls that a request of its own may hold and have
+    /// judged (the path of a setData, the ACL of a create) do not decode inside a multi.
+    fn decode(op: OpCode, reader: &mut Reader<'a>) -> Result<Self, JuteError> {
+        Ok(match op {
+            OpCode::Create | OpCode::Create2 | OpCode::CreateContainer | OpCode::CreateTtl => {
+                let create = Create::decode(op, reader)?;
+                if create.acl.is_none() {
+                    return Err(JuteError::Null);
+                }
+                Self::Create(op, create)
+            }
+            OpCode::Delete => Self::Delete(PathVersion::decode(reader)?),
+            OpCode::SetData => {
+                let set_data = SetData::decode(reader)?;
+                if set_data.path.is_none() {
+                    return Err(JuteError::Null);
+                }
+                Self::SetData(set_data)
+            }
+            OpCode::Check => Self::Check(PathVersion::decode(reader)?),
+            other => return Err(JuteError::Unknown(other as i32, "operation of a multi")),
+        })
+    }
+}
+
 impl<'a> Decode<'a> for MultiRequest<'a> {
     fn decode(reader: &mut Reader<'a>) -> Result<Self, JuteError> {
         let mut ops = Vec::new();
@@ -62,16 +87,7 @@ impl<'a> Decode<'a> for MultiRequest<'a> {
             if header.done {
                 return Ok(Self { ops });
             }
-            ops.push(match OpCode::try_from(header.op)? {
-                op @ (OpCode::Create
-                | OpCode::Create2
-                | OpCode::CreateContainer
-                | OpCode::CreateTtl) => WriteOp::Create(op, Create::decode(op, reader)?),
-                OpCode::Delete => WriteOp::Delete(PathVersion::decode(reader)?),
-                OpCode::SetData => WriteOp::SetData(SetData::decode(reader)?),
-                OpCode::Check => WriteOp::Check(PathVersion::decode(reader)?),
-                other => return Err(JuteError::Unknown(other as i32, "operation of a multi")),
-            });
+            ops.push(WriteOp::decode(OpCode::try_from(header.op)?, reader)?);
         }
     }
 }
@@ -103,38 +119,31 @@ pub enum ReadOp<'a> {
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct MultiRead<'a> {
     pub ops: Vec<ReadOp<'a>>,
-    /// A write stands behind `ops`: those are answered, the request as a whole fails.
-    pub ends_in_write: bool,
+    /// Writes were in it, and nothing else: it fails, with an empty list of results.
+    pub of_writes: bool,
 }
 
 impl<'a> Decode<'a> for MultiRead<'a> {
     fn decode(reader: &mut Reader<'a>) -> Result<Self, JuteError> {
-        let mut ops = Vec::new();
+        let mut multi = Self::default();
         loop {
             let header = MultiHeader::decode(reader)?;
             if header.done {
-                return Ok(Self { ops, ends_in_write: false });
+                return Ok(multi);
             }
-            ops.push(match OpCode::try_from(header.op)? {
-                OpCode::GetData => ReadOp::GetData(PathWatch::decode(reader)?),
-                OpCode::GetChildren => ReadOp::GetChildren(PathWatch::decode(reader)?),
-                op @ (OpCode::Create
-                | OpCode::Create2
-                | OpCode::CreateContainer
-                | OpCode::CreateTtl) => {
-                    Create::decode(op, reader)?;
-                    return Ok(Self { ops, ends_in_write: true });
+            match OpCode::try_from(header.op)? {
+                OpCode::GetData => multi.ops.push(ReadOp::GetData(PathWatch::decode(reader)?)),
+                OpCode::GetChildren => {
+                    multi.ops.push(ReadOp::GetChildren(PathWatch::decode(reader)?));
                 }
-                OpCode::Delete | OpCode::Check => {
-                    PathVersion::decode(reader)?;
-                    return Ok(Self { ops, ends_in_write: true });
+                op => {
+                    WriteOp::decode(op, reader)?;
+                    multi.of_writes = true;
                 }
-                OpCode::SetData => {
-                    SetData::decode(reader)?;
-                    return Ok(Self { ops, ends_in_write: true });
-                }
-                other => return Err(JuteError::Unknown(other as i32, "operation of a multiRead")),
-            });
+            }
+            if multi.of_writes && !multi.ops.is_empty() {
+                return Err(JuteError::Unknown(header.op, "operation beside those before it"));
+            }
         }
     }
 }
@@ -167,9 +176,34 @@ mod tests {
     #[test]
     fn a_read_in_a_multi_is_refused() {
         let read = PathWatch { path: "/a".into(), watch: false };
-        let bytes = MultiRead { ops: vec![ReadOp::GetData(read)], ends_in_write: false }.to_bytes();
+        let bytes = MultiRead { ops: vec![ReadOp::GetData(read)], of_writes: false }.to_bytes();
         let expect = Err(JuteError::Unknown(4, "operation of a multi"));
         assert_eq!(MultiRequest::from_bytes(&bytes), expect);
+    }
+
+    #[test]
+    fn a_multi_read_of_writes_is_marked_and_a_mixture_is_refused() {
+        let delete = WriteOp::Delete(PathVersion { path: "/a".into(), version: -1 });
+        let writes = MultiRequest { ops: vec![delete] }.to_bytes();
+        let expect = MultiRead { ops: Vec::new(), of_writes: true };
+        assert_eq!(MultiRead::from_bytes(&writes), Ok(expect));
+        let read = ReadOp::GetData(PathWatch { path: "/a".into(), watch: false });
+        let reads = MultiRead { ops: vec![read], of_writes: false }.to_bytes();
+        let end = MultiHeader::END.to_bytes().len();
+        let mixture = [&reads[..reads.len() - end], &writes].concat();
+        let expect = Err(JuteError::Unknown(2, "operation beside those before it"));
+        assert_eq!(MultiRead::from_bytes(&mixture), expect);
+    }
+
+    #[test]
+    fn nulls_do_not_decode_inside_a_multi() {
+        let check = |op| {
+            let bytes = MultiRequest { ops: vec![op] }.to_bytes();
+            assert_eq!(MultiRequest::from_bytes(&bytes), Err(JuteError::Null));
+        };
+        check(WriteOp::SetData(SetData { path: None, data: None, version: -1 }));
+        let create = Create { path: "/a".into(), data: None, acl: None, flags: 0, ttl_ms: None };
+        check(WriteOp::Create(OpCode::Create, create));
     }
 
     #[test]

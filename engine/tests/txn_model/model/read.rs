@@ -82,7 +82,7 @@ impl Model {
                     }
                 }
                 out.extend(END);
-                return if multi.ends_in_write { Err(-5) } else { Ok(()) };
+                return if multi.of_writes { Err(-5) } else { Ok(()) };
             }
             other => panic!("{other:?} is no read"),
         }
