@@ -202,6 +202,17 @@ impl Connection {
         matches!(self.slots.front(), Some(Slot::Parked { .. }))
     }
 
+    /// The oldest sync is over, but reads before it still wait for the root: it waits with them.
+    pub(crate) fn park_sync(&mut self) {
+        let mut syncs = self.slots.iter_mut().filter(|slot| matches!(slot, Slot::Sync { .. }));
+        let Some(slot) = syncs.next() else { return };
+        if let Slot::Sync { xid, body, since_us } = slot {
+            let (xid, body, since_us) = (*xid, std::mem::take(body), *since_us);
+            *slot = Slot::Parked { xid, op: OpCode::Sync, body, since_us };
+            self.parked += 1;
+        }
+    }
+
     /// Takes the first slot if it is parked.
     pub(crate) fn pop_parked(&mut self) -> Option<Slot> {
         if !self.is_parked_first() {

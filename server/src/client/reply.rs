@@ -156,10 +156,11 @@ impl Shard {
         self.answered(key.index, before, Answered { op, xid, zxid: entry.zxid, since_us });
     }
 
-    pub(super) fn fill_sync(&mut self, key: ConnectionKey) {
-        let zxid = self.last_zxid();
+    /// A sync is over. `zxid` is that of the last write before it, whose root may come only now.
+    pub(super) fn fill_sync(&mut self, key: ConnectionKey, zxid: Zxid) {
         let Some(connection) = self.connections.find(key) else { return };
         if !matches!(connection.slots.front(), Some(Slot::Sync { .. })) {
+            connection.park_sync();
             return;
         }
         let Some(Slot::Sync { xid, body, since_us }) = connection.slots.pop_front() else { return };

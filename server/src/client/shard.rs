@@ -144,7 +144,7 @@ impl Shard {
             ToShard::Refused { connection } => self.refuse_session(connection),
             ToShard::Evict { connection } => self.end(connection),
             ToShard::Synced { connection } => {
-                self.fill_sync(connection);
+                self.fill_sync(connection, self.last_zxid());
                 self.go_on(connection.index);
             }
             ToShard::CollectTouches { round } => self.hand_over_touched(Some(round)),
@@ -183,7 +183,7 @@ impl Shard {
             }
             Answer::Closed(xid) => self.fill_close(key, xid, entry.zxid),
             Answer::Expired => self.end(key),
-            Answer::Synced => self.fill_sync(key),
+            Answer::Synced => self.fill_sync(key, entry.zxid),
         }
         self.filled.push(key.index);
     }
