@@ -5,7 +5,7 @@
 //! the state of the two servers stays equal. Two need more: a claim with a wrong password
 //! ([`claim_for_apache`]), and events that setWatches fires ([`fired_path`]).
 
-use super::script::{Claim, Field, Request};
+use super::script::{Claim, Field, Part, Request};
 use super::view::{EVENT_XID, Header};
 use menagerie_wire::jute::Reader;
 
@@ -19,10 +19,19 @@ pub struct Deviation {
 
 const DELETE_CONTAINER: i32 = 20;
 const CREATE_SESSION: i32 = -10;
+const CREATE: i32 = 1;
+const DELETE: i32 = 2;
+const SET_DATA: i32 = 5;
+const SET_ACL: i32 = 7;
+const CHECK: i32 = 13;
+const MULTI: i32 = 14;
+const CREATE2: i32 = 15;
+const CREATE_CONTAINER: i32 = 19;
 const CREATE_TTL: i32 = 21;
 /// No server knows it: -6 with zxid -1, then the connection is closed.
 const UNKNOWN: i32 = 24;
 
+/// The first that applies counts.
 pub const DEVIATIONS: &[Deviation] = &[
     Deviation {
         reason: "deleteContainer is the server's own request; from a client it bypasses ACLs",
@@ -33,6 +42,12 @@ pub const DEVIATIONS: &[Deviation] = &[
         reason: "createSession in mid-stream re-registers the session with another timeout",
         applies: |request| request.op == CREATE_SESSION,
         instead: |request| Request { op: UNKNOWN, ..request.clone() },
+    },
+    Deviation {
+        reason: "a body that cannot be decoded takes no zxid; on Apache's server a multi may take \
+                 one, and so does a null where there must be a path or an id",
+        applies: takes_zxid_undecoded,
+        instead: |_| Request::new(CREATE, Vec::new()),
     },
     Deviation {
         reason: "createTTL of a plain node with a negative ttl ends Apache's server for good",
@@ -46,6 +61,38 @@ pub const DEVIATIONS: &[Deviation] = &[
         },
     },
 ];
+
+/// As far as the scripts of [`super::generate`] go.
+fn takes_zxid_undecoded(request: &Request) -> bool {
+    match request.op {
+        MULTI => request.cut > 0 || !request.fields.iter().all(is_whole_multi),
+        CREATE | DELETE | CREATE2 | CREATE_CONTAINER | CREATE_TTL => {
+            request.cut == 0 && request.fields.iter().any(holds_null)
+        }
+        // Its null path decodes, and is a bad argument.
+        SET_ACL => request.cut == 0 && request.fields.iter().skip(1).any(holds_null),
+        _ => false,
+    }
+}
+
+fn is_whole_multi(field: &Field) -> bool {
+    let Field::Parts(parts) = field else { return false };
+    let fits = |part: &Part| match part.op {
+        CREATE | DELETE | SET_DATA | CHECK | CREATE2 | CREATE_CONTAINER | CREATE_TTL => {
+            !part.fields.iter().any(|field| *field == Field::Acl(None) || holds_null(field))
+        }
+        _ => part.done,
+    };
+    parts.last().is_some_and(|last| last.done) && parts.iter().all(fits)
+}
+
+fn holds_null(field: &Field) -> bool {
+    match field {
+        Field::Text(text) => text.is_none(),
+        Field::Acl(Some(entries)) => entries.iter().any(|entry| entry.id.is_none()),
+        _ => false,
+    }
+}
 
 fn negative_ttl(request: &Request) -> bool {
     matches!(request.fields.last(), Some(Field::Long(..0)))

@@ -70,8 +70,8 @@ pub struct Request {
     /// `None`: the next number of the connection.
     pub xid: Option<i32>,
     pub fields: Vec<Field>,
-    /// Bytes left of the body.
-    pub cut: Option<usize>,
+    /// Bytes missing at the end of the body.
+    pub cut: usize,
 }
 
 /// A piece of a request's body.
@@ -163,7 +163,7 @@ impl Default for Opening {
 impl Request {
     #[must_use]
     pub const fn new(op: i32, fields: Vec<Field>) -> Self {
-        Self { op, xid: None, fields, cut: None }
+        Self { op, xid: None, fields, cut: 0 }
     }
 
     /// The whole frame, length prefix included.
@@ -171,7 +171,7 @@ impl Request {
     pub fn frame(&self, xid: i32, meaning: Meaning<'_>) -> Vec<u8> {
         let mut body = Vec::new();
         put_fields(&mut body, &self.fields, meaning);
-        body.truncate(self.cut.unwrap_or(body.len()));
+        body.truncate(body.len().saturating_sub(self.cut));
         let mut message = Vec::new();
         message.put_int(xid);
         message.put_int(self.op);
@@ -288,8 +288,8 @@ impl fmt::Display for Request {
         if let Some(xid) = self.xid {
             write!(f, " with xid {xid}")?;
         }
-        if let Some(cut) = self.cut {
-            write!(f, " cut to {cut} bytes")?;
+        if self.cut > 0 {
+            write!(f, " without its last {} bytes", self.cut)?;
         }
         Ok(())
     }
@@ -374,7 +374,7 @@ mod tests {
     fn a_cut_body_ends_early_under_a_length_that_agrees() {
         let mut request = Request::new(101, vec![Field::SeenZxid(2), Field::Texts(None)]);
         assert_eq!(request.frame(1, MEANING)[12..20], 42i64.to_be_bytes());
-        request.cut = Some(3);
-        assert_eq!(request.frame(1, MEANING).len(), 4 + 8 + 3);
+        request.cut = 3;
+        assert_eq!(request.frame(1, MEANING).len(), 4 + 8 + (8 + 4 - 3));
     }
 }

@@ -98,8 +98,8 @@ fn simpler_requests(request: &Request) -> Vec<Request> {
     if request.xid.is_some() {
         simpler.push(Request { xid: None, ..request.clone() });
     }
-    if request.cut.is_some() {
-        simpler.push(Request { cut: None, ..request.clone() });
+    if request.cut > 0 {
+        simpler.push(Request { cut: 0, ..request.clone() });
     }
     for fields in simpler_fields(&request.fields) {
         simpler.push(Request { fields, ..request.clone() });

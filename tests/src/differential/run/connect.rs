@@ -82,8 +82,8 @@ impl Run<'_> {
         };
         let session = claimed.map(|session| &self.sessions[session]);
         match (claim, session) {
-            (Claim::Unknown, _) => (UNKNOWN_SESSION, vec![0; 16]),
-            (Claim::New, _) | (_, None) => (0, vec![0; 16]),
+            (Claim::Unknown, _) | (Claim::WrongPassword(_), None) => (UNKNOWN_SESSION, vec![0; 16]),
+            (Claim::New, _) | (Claim::Resume(_), None) => (0, vec![0; 16]),
             (Claim::Resume(_), Some(session)) => {
                 (session.ids[index], session.passwds[index].clone())
             }
