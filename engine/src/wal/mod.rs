@@ -89,3 +89,26 @@ pub fn follows(last: Zxid, next: Zxid) -> bool {
     let same_epoch = next.epoch() == last.epoch();
     if same_epoch { next.0 == last.0 + 1 } else { next > last && next.counter() == 1 }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use menagerie_wire::Epoch;
+
+    #[test]
+    fn a_record_follows_within_its_epoch_or_begins_a_later_one() {
+        let at = |epoch, counter| Zxid::new(Epoch(epoch), counter);
+        let check = |last, next, expect| assert_eq!(follows(last, next), expect, "{last} {next}");
+        check(Zxid::ZERO, at(0, 1), true);
+        check(at(0, 1), at(0, 2), true);
+        check(at(0, 1), at(0, 1), false);
+        check(at(0, 1), at(0, 3), false);
+        check(at(1, 9), at(2, 1), true);
+        check(at(1, 9), at(5, 1), true);
+        check(at(1, 9), at(2, 2), false);
+        check(at(1, 9), at(2, 0), false);
+        check(at(2, 1), at(1, 1), false);
+        check(at(1, u32::MAX), at(2, 0), false);
+        check(at(1, u32::MAX), at(2, 1), true);
+    }
+}

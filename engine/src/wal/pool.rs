@@ -122,28 +122,26 @@ impl<D: Disk> SegmentPool<D> {
     /// suitable spare it is a new file that was not written ahead.
     pub(super) fn take(&self, bytes_min: u64) -> Result<Spare<D::File>, WalError> {
         let mut state = self.state();
-        let fitting = state.ready.iter().position(|spare| spare.bytes >= bytes_min);
-        let taken = fitting.map(|i| state.ready.remove(i));
-        let size = taken.as_ref().map_or(FIRST_SEGMENT_BYTES, |spare| spare.bytes);
-        if state.ready.is_empty() {
-            let next = size.saturating_mul(SEGMENT_GROWTH).min(self.0.segment_bytes);
-            state.wanted_bytes = Some(state.wanted_bytes.map_or(next, |wanted| wanted.max(next)));
+        let fits = |spare: &Spare<D::File>| spare.bytes >= bytes_min;
+        let taken = state.ready.iter().position(fits).map(|i| state.ready.remove(i));
+        if !state.ready.iter().any(fits) {
+            let size = taken.as_ref().map_or(bytes_min, |spare| spare.bytes);
+            let next = size
+                .max(FIRST_SEGMENT_BYTES)
+                .saturating_mul(SEGMENT_GROWTH)
+                .min(self.0.segment_bytes);
+            state.wanted_bytes = state.wanted_bytes.max(Some(next));
             self.0.changed.notify_all();
         }
-        match taken {
-            Some(spare) => Ok(spare),
-            None => {
-                let name = unfinished_name(&mut state);
-                drop(state);
-                let file = self
-                    .0
-                    .disk
-                    .create(&name, Access::Log)
-                    .map_err(WalError::io("create", &name))?;
-                let bytes = bytes_min.max(self.0.segment_bytes.min(FIRST_SEGMENT_BYTES));
-                Ok(Spare { name, file: Arc::new(file), bytes })
-            }
+        if let Some(spare) = taken {
+            return Ok(spare);
         }
+        let name = unfinished_name(&mut state);
+        drop(state);
+        let create = self.0.disk.create(&name, Access::Log);
+        let file = Arc::new(create.map_err(WalError::io("create", &name))?);
+        let bytes = bytes_min.max(FIRST_SEGMENT_BYTES.min(self.0.segment_bytes));
+        Ok(Spare { name, file, bytes })
     }
 
     /// Makes a spare if the writer asked for one; whether it did.
@@ -305,6 +303,7 @@ mod tests {
         assert_eq!(pool.take(4096).unwrap().bytes, 1 << 20, "this one is new again");
         let lens: Vec<_> = files(&disk).into_iter().map(|(_, bytes)| bytes).collect();
         assert_eq!(lens, [1 << 20, 0, 0]);
+        assert!(pool.work_once().unwrap(), "one that fits was asked for");
     }
 
     #[test]

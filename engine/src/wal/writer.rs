@@ -306,7 +306,7 @@ impl<D: Disk> Writer<D> {
 
     /// Opens the segment that the gathered batch begins, and moves the batch behind its seed.
     fn begin_segment(&mut self) -> Result<(SegmentHeader, Adoption), WalError> {
-        let first_zxid = self.gathering.first_zxid().unwrap_or(self.last);
+        let first_zxid = self.gathering.first_zxid().expect("a mark begins no segment");
         let bytes = FIRST_BATCH_AT + self.gathering.disk_bytes() as u64 + MARK_BYTES;
         let Spare { name: from, file, bytes } = self.pool.take(bytes)?;
         let nonce = self.nonce_next;
