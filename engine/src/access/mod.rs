@@ -150,12 +150,6 @@ mod tests {
 
     const PEER: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
 
-    fn handle(acl: &[Acl<'_>]) -> AclHandle {
-        let mut jute = Vec::new();
-        jute.put_vector(acl);
-        AclHandle::from_jute(&jute)
-    }
-
     fn bob() -> Vec<Id<'static>> {
         [
             vec![ip_identity(PEER)],
@@ -165,7 +159,7 @@ mod tests {
     }
 
     fn check(acl: &[Acl<'_>], needed: i32, ids: &[Id<'_>], expect: bool) {
-        assert_eq!(permits(handle(acl).list(), needed, ids), expect, "{acl:?} {needed}");
+        assert_eq!(permits(AclHandle::new(acl).list(), needed, ids), expect, "{acl:?} {needed}");
     }
 
     #[test]
@@ -209,7 +203,7 @@ mod tests {
     fn hashes_are_never_shown_to_others() {
         let acl = [Acl::new(31, "digest", "bob:hash"), Acl::world(1), Acl::new(1, "ip", "::1")];
         let mut out = Vec::new();
-        encode_masked(handle(&acl).list(), &mut out);
+        encode_masked(AclHandle::new(&acl).list(), &mut out);
         let masked = [Acl::new(31, "digest", "bob:x"), acl[1].clone(), acl[2].clone()];
         let mut expect = Vec::new();
         expect.put_vector(&masked);

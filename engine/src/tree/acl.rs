@@ -52,6 +52,13 @@ impl AclHandle {
     /// `world:anyone` with all permissions.
     pub const OPEN: Self = Self { jute: None };
 
+    pub fn new(acl: &[Acl<'_>]) -> Self {
+        if acl == const { &[Acl::world(perms::ALL)] } {
+            return Self::OPEN;
+        }
+        Self::from_jute(&encode(acl))
+    }
+
     pub fn list(&self) -> AclList<'_> {
         AclList::new(self.jute.as_deref().unwrap_or(OPEN))
     }

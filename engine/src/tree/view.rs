@@ -178,6 +178,11 @@ impl<'a> Node<'a> {
             .map(|(name, link)| (owners::str(name), Self { node: znode::read(link) }))
     }
 
+    /// The names of [`Self::children`], as UTF-8 bytes, without a look at the nodes.
+    pub fn child_names(self) -> impl Iterator<Item = &'a [u8]> + use<'a> {
+        map::iter(self.node.children()).map(|(name, _)| name)
+    }
+
     /// Nodes below this one, at any depth.
     pub fn descendants(self) -> u64 {
         self.node.descendants()

@@ -11,7 +11,7 @@
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
-use menagerie_wire::data::perms;
+use menagerie_wire::data::{Stat, perms};
 use menagerie_wire::proto::{Create, CreateFlags};
 use menagerie_wire::txn::{CreateTxn, NodeKind, SubTxn, TxnBody, TxnHeader};
 use menagerie_wire::{ErrorCode, OpCode, SessionId};
@@ -20,7 +20,7 @@ use super::change::{Change, ChangeKind};
 use super::{Judge, OpResult, quota};
 use crate::access;
 use crate::path;
-use crate::tree::{NewNode, Owner, Tree, TreeError};
+use crate::tree::{AclHandle, NewNode, Owner, Tree, TreeError};
 
 /// Digits of a sequence number.
 const SEQUENCE_DIGITS: usize = 10;
@@ -42,7 +42,9 @@ pub(super) fn prepare<'a>(
     let counter = parent.persisted().cversion;
     let path = name(create.path.clone(), flags, counter)?;
     path::validate(&path)?;
-    if judge.view.node(&path).is_some() {
+    let (_, name) = path.rsplit_once('/').unwrap_or_default();
+    // The only valid path without a last name is the root's.
+    if name.is_empty() || parent.child(name).is_some() {
         return Err(ErrorCode::NodeExists);
     }
     if matches!(parent.owner(), Owner::Session(_)) {
@@ -136,16 +138,33 @@ pub(super) fn apply(
         // The counter stays, but the set of children has changed.
         tree.raise_pzxid(parent_path, header.zxid);
     }
-    quota::created(tree, path, create.data.as_ref().map_or(0, |data| data.len() as i64));
-    let node = tree.view().node(path).ok_or(ErrorCode::NoNode)?;
-    let acl = node.acl_handle();
+    let data_len = create.data.as_ref().map_or(0, |data| data.len());
+    quota::created(tree, path, data_len as i64);
     let path: Box<str> = path.into();
     let result = match op {
         OpCode::Create => OpResult::Create { path: path.clone() },
-        _ => OpResult::Create2 { path: path.clone(), stat: node.stat() },
+        _ => {
+            OpResult::Create2 { path: path.clone(), stat: first_stat(header, node.owner, data_len) }
+        }
     };
+    let acl = AclHandle::new(&create.acl);
     changes.push(Change { kind: ChangeKind::Created, path, acl, parent_acl });
     Ok(result)
+}
+
+/// The stat of a node that was just made, as a client sees it.
+// ZooKeeper: DataTree.createStat
+fn first_stat(header: &TxnHeader, owner: Owner, data_len: usize) -> Stat {
+    Stat {
+        czxid: header.zxid,
+        mzxid: header.zxid,
+        pzxid: header.zxid,
+        ctime_ms: header.time_ms,
+        mtime_ms: header.time_ms,
+        ephemeral_owner: owner.session(),
+        data_length: data_len as i32,
+        ..Stat::default()
+    }
 }
 
 /// A state that is ahead of the transaction has the node already, perhaps of a later creation:
@@ -183,7 +202,7 @@ fn owner(kind: NodeKind, session: SessionId) -> Result<Owner, ErrorCode> {
 #[cfg(test)]
 mod tests {
     use menagerie_wire::Zxid;
-    use menagerie_wire::data::{Acl, Stat};
+    use menagerie_wire::data::Acl;
 
     use super::super::InternalRequest;
     use super::super::testing::*;

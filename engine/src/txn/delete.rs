@@ -46,31 +46,38 @@ pub(super) fn apply(
         return Err(ErrorCode::NoNode);
     };
     let acl = node.acl_handle();
+    if node.child_count() > 0 {
+        remove_below(tree, path, header.zxid)?;
+    }
     remove(tree, path, header.zxid)?;
     changes.push(Change { kind: ChangeKind::Deleted, path: path.into(), acl, parent_acl });
     Ok(OpResult::Delete)
 }
 
-/// Removes a node, and what is below it.
+fn remove(tree: &mut Tree, path: &str, zxid: Zxid) -> Result<(), TreeError> {
+    let data = tree.view().node(path).and_then(Node::data);
+    let bytes = data.map_or(0, |data| data.len() as i64);
+    tree.remove(path, zxid)?;
+    quota::deleted(tree, path, bytes);
+    Ok(())
+}
+
+/// Removes what is below a node, leaf by leaf.
 ///
 /// Below it is something only in a foreign snapshot taken while it changed: a later node of the
 /// same name, whose own transactions follow and make its children anew.
-fn remove(tree: &mut Tree, path: &str, zxid: Zxid) -> Result<(), TreeError> {
+fn remove_below(tree: &mut Tree, path: &str, zxid: Zxid) -> Result<(), TreeError> {
     loop {
         let mut leaf = path.to_owned();
-        loop {
-            let first = tree.view().node(&leaf).and_then(|node| node.children().next());
-            let Some((name, _)) = first else { break };
+        while let Some((name, _)) = tree.view().node(&leaf).and_then(|node| node.children().next())
+        {
             leaf.push('/');
             leaf.push_str(name);
         }
-        let data = tree.view().node(&leaf).and_then(Node::data);
-        let bytes = data.map_or(0, |data| data.len() as i64);
-        tree.remove(&leaf, zxid)?;
-        quota::deleted(tree, &leaf, bytes);
         if leaf.len() == path.len() {
             return Ok(());
         }
+        remove(tree, &leaf, zxid)?;
     }
 }
 

@@ -90,8 +90,8 @@ impl<'r> Reader<'r> {
     fn children(&self, path: &str, out: &mut Vec<u8>) -> Result<Node<'r>, ErrorCode> {
         let node = self.node(path, perms::READ)?;
         out.put_int(jute_len(node.child_count() as usize));
-        for (name, _) in node.children() {
-            out.put_string(name);
+        for name in node.child_names() {
+            out.put_buffer(Some(name));
         }
         Ok(node)
     }

@@ -4,7 +4,7 @@
 
 use std::borrow::Cow;
 
-use menagerie_wire::data::perms;
+use menagerie_wire::data::{Stat, perms};
 use menagerie_wire::proto::SetData;
 use menagerie_wire::txn::{SubTxn, TxnBody, TxnHeader};
 use menagerie_wire::{ErrorCode, OpCode};
@@ -44,16 +44,19 @@ pub(super) fn apply(
 ) -> Result<OpResult, ErrorCode> {
     let node = tree.view().node(path).ok_or(ErrorCode::NoNode)?;
     let grown = length(data) - length(node.data());
+    let acl = node.acl_handle();
+    let stat = Stat {
+        version,
+        mzxid: header.zxid,
+        mtime_ms: header.time_ms,
+        data_length: length(data) as i32,
+        ..node.stat()
+    };
     tree.set_data(path, data, version, header.zxid, header.time_ms)?;
     quota::resized(tree, path, grown);
-    let node = tree.view().node(path).ok_or(ErrorCode::NoNode)?;
-    changes.push(Change {
-        kind: ChangeKind::DataChanged,
-        path: path.into(),
-        acl: node.acl_handle(),
-        parent_acl: AclHandle::OPEN,
-    });
-    Ok(OpResult::SetData { stat: node.stat() })
+    let (kind, parent_acl) = (ChangeKind::DataChanged, AclHandle::OPEN);
+    changes.push(Change { kind, path: path.into(), acl, parent_acl });
+    Ok(OpResult::SetData { stat })
 }
 
 fn length(data: Option<&[u8]>) -> i64 {
@@ -74,7 +77,7 @@ mod tests {
         let mut world = World::with(&["/a"]);
         let before = world.node("/a").stat();
         let executed = world.run(set_data("/a", b"longer than before", 0));
-        let stat = menagerie_wire::data::Stat {
+        let stat = Stat {
             version: 1,
             mzxid: executed.txn.header.zxid,
             mtime_ms: executed.txn.header.time_ms,

@@ -203,13 +203,13 @@ impl Model {
             ..fresh(0, 0)
         };
         self.nodes.insert(path.clone(), node);
-        self.quota_fill(&path);
-        self.quota_count(&path, 1, bytes);
         let mut reply = Vec::new();
         reply.put_string(&path);
         if op != OpCode::Create {
             self.put_stat(&path, &mut reply);
         }
+        self.quota_fill(&path);
+        self.quota_count(&path, 1, bytes);
         changes.push((Kind::Created, path));
         Ok(reply)
     }

@@ -42,17 +42,7 @@ impl Model {
                 self.put_stat(&read.path, out);
             }
             Request::GetAcl(path) => {
-                let node = self.get(path)?;
-                allowed(node, 17, asking)?;
-                let masked = allowed(node, 16, asking).is_err();
-                out.put_int(node.acl.len() as i32);
-                for (perms, scheme, id) in &node.acl {
-                    out.put_int(*perms);
-                    out.put_string(scheme);
-                    let hidden = masked && scheme == "digest";
-                    let user = id.split(':').next().unwrap_or_default();
-                    out.put_string(&if hidden { format!("{user}:x") } else { id.clone() });
-                }
+                self.put_acl(path, asking, out)?;
                 self.put_stat(path, out);
             }
             Request::GetAllChildrenNumber(path) => {
@@ -85,6 +75,21 @@ impl Model {
                 return if multi.of_writes { Err(-5) } else { Ok(()) };
             }
             other => panic!("{other:?} is no read"),
+        }
+        Ok(())
+    }
+
+    fn put_acl(&self, path: &str, asking: &Asking<'_>, out: &mut Vec<u8>) -> Result<(), Code> {
+        let node = self.get(path)?;
+        allowed(node, 17, asking)?;
+        let masked = allowed(node, 16, asking).is_err();
+        out.put_int(node.acl.len() as i32);
+        for (perms, scheme, id) in &node.acl {
+            out.put_int(*perms);
+            out.put_string(scheme);
+            let hidden = masked && scheme == "digest";
+            let user = id.split(':').next().unwrap_or_default();
+            out.put_string(&if hidden { format!("{user}:x") } else { id.clone() });
         }
         Ok(())
     }
