@@ -107,6 +107,16 @@ impl Arena {
         unsafe { link.block_mut() }
     }
 
+    /// Moves the first `used` bytes of a block that this arena has made to one of another size.
+    pub(super) fn resize(&mut self, link: &mut Link, size: usize, used: usize) {
+        let old = link.block().expect("a block to resize");
+        assert!(old.birth() == self.birth, "a block of a sealed version stays as it is");
+        if old.bytes().len() != size {
+            let new = self.allocate(old.kind(), size, [&old.bytes()[8..used], &[]]);
+            self.release(std::mem::replace(link, new));
+        }
+    }
+
     pub(super) fn owns(&self, link: &Link) -> bool {
         link.block().is_some_and(|block| block.birth() == self.birth)
     }

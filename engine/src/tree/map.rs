@@ -20,6 +20,7 @@ const MERGE_BELOW: usize = PAGE_BYTES / 4;
 const MERGED_MAX: usize = PAGE_BYTES * 3 / 4;
 
 /// A page that is not yet in a branch, and the lower bound of its names.
+#[derive(Default)]
 struct Split {
     bound: Box<[u8]>,
     page: Link,
@@ -27,9 +28,12 @@ struct Split {
 
 /// What `name` leads to.
 pub(super) fn find<'a>(map: &'a Link, name: &[u8]) -> Option<&'a Link> {
+    map.prefetch(PAGE_BYTES);
     let mut page = page(map)?;
     while !page.is_leaf() {
-        page = below(page, page.route(name));
+        let link = page.link(page.route(name));
+        link.prefetch(PAGE_BYTES);
+        page = read(link);
     }
     page.search(name).ok().map(|i| page.link(i))
 }
@@ -128,6 +132,73 @@ impl<'a> Iterator for Iter<'a> {
                 self.above.pop();
             }
         }
+    }
+}
+
+/// Builds a map from names in ascending order, with full pages.
+///
+/// The pages of the right edge are open, one per level; a full one is closed into the level above.
+#[derive(Default)]
+pub(super) struct Builder {
+    levels: Vec<Split>,
+}
+
+impl Builder {
+    /// # Panics
+    /// When `name` is not above the one before.
+    pub(super) fn push(&mut self, arena: &mut Arena, name: &[u8], link: Link) {
+        let mut bound = Box::default();
+        if let Some(open) = self.levels.first() {
+            let leaf = read(&open.page);
+            let last = leaf.name(leaf.count() - 1);
+            assert!(last < name, "names are added to a map in ascending order");
+            if !has_room(leaf, name) {
+                bound = separator(last, name);
+            }
+        }
+        self.push_at(arena, 0, name, link, bound);
+    }
+
+    /// `bound` is the lower bound of a page that begins with this name, should one begin.
+    fn push_at(
+        &mut self,
+        arena: &mut Arena,
+        level: usize,
+        name: &[u8],
+        link: Link,
+        bound: Box<[u8]>,
+    ) {
+        let kind = if level == 0 { Kind::Leaf } else { Kind::Branch };
+        if level == self.levels.len() {
+            self.levels.push(Split { bound, page: new_page(arena, kind, PAGE_BYTES) });
+        } else if !has_room(read(&self.levels[level].page), name) {
+            let new = Split { bound, page: new_page(arena, kind, PAGE_BYTES) };
+            let mut full = std::mem::replace(&mut self.levels[level], new);
+            trim(arena, &mut full.page);
+            self.push_at(arena, level + 1, &full.bound.clone(), full.page, full.bound);
+        }
+        let open = &mut self.levels[level].page;
+        let need = read(open).used() + bytes_for(1, name.len());
+        if need > read(open).size() {
+            let used = read(open).used();
+            arena.resize(open, page_size(need), used);
+        }
+        let at = read(open).count();
+        PageMut::new(arena.fresh(open)).insert(at, name, link);
+    }
+
+    pub(super) fn finish(mut self, arena: &mut Arena) -> Link {
+        let mut level = 0;
+        while level < self.levels.len() {
+            let Split { bound, mut page } = std::mem::take(&mut self.levels[level]);
+            trim(arena, &mut page);
+            level += 1;
+            if level == self.levels.len() {
+                return page;
+            }
+            self.push_at(arena, level, &bound.clone(), page, bound);
+        }
+        Link::NONE
     }
 }
 
@@ -252,6 +323,11 @@ fn new_page(arena: &mut Arena, kind: Kind, size: usize) -> Link {
     arena.allocate(kind, page_size(size), [&[], &[]])
 }
 
+fn trim(arena: &mut Arena, link: &mut Link) {
+    let used = read(link).used();
+    arena.resize(link, page_size(used), used);
+}
+
 fn below(branch: Page<'_>, at: usize) -> Page<'_> {
     read(branch.link(at))
 }
@@ -263,4 +339,136 @@ fn page(link: &Link) -> Option<Page<'_>> {
 /// The page behind a link that is not none.
 fn read(link: &Link) -> Page<'_> {
     page(link).expect("every link of a branch leads to a page")
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Checks order, bounds, depth and fill, and returns names and depth.
+    fn check(map: &Link, low: &[u8], high: Option<&[u8]>, names: &mut Vec<Vec<u8>>) -> usize {
+        let Some(page) = page(map) else { return 0 };
+        assert!(page.count() > 0, "an empty page");
+        assert!(page.used() <= PAGE_BYTES || page.count() <= SPLIT_COUNT_MIN, "{}", page.used());
+        let mut depth = None;
+        for i in 0..page.count() {
+            if page.is_leaf() {
+                assert!(page.name(i) >= low && high.is_none_or(|high| page.name(i) < high));
+                names.push(page.name(i).to_vec());
+                continue;
+            }
+            let low = if i == 0 { low } else { page.name(i) };
+            let high = if i + 1 < page.count() { Some(page.name(i + 1)) } else { high };
+            let below = check(page.link(i), low, high, names);
+            assert_eq!(*depth.get_or_insert(below), below, "leaves at one depth");
+        }
+        1 + depth.unwrap_or(0)
+    }
+
+    fn names_of(map: &Link) -> (Vec<Vec<u8>>, usize) {
+        let mut names = Vec::new();
+        let depth = check(map, b"", None, &mut names);
+        assert!(map_names(map).eq(names.iter().map(|name| &**name)));
+        (names, depth)
+    }
+
+    fn map_names(map: &Link) -> impl Iterator<Item = &[u8]> {
+        iter(map).map(|(name, _)| name)
+    }
+
+    fn free(heap: &mut Heap, map: &mut Link) {
+        let (names, _) = names_of(map);
+        names.iter().for_each(|name| drop(remove(heap, map, name)));
+        assert!(map.is_none());
+        assert_eq!(heap.live(), (0, 0));
+    }
+
+    fn fill(map: &Link) -> f64 {
+        fn sum(map: &Link) -> (usize, usize) {
+            let page = read(map);
+            if page.is_leaf() {
+                return (page.used(), 1);
+            }
+            let below = (0..page.count()).map(|i| sum(page.link(i)));
+            below.fold((0, 0), |(used, count), more| (used + more.0, count + more.1))
+        }
+        let (used, count) = sum(map);
+        used as f64 / (count * PAGE_BYTES) as f64
+    }
+
+    #[test]
+    fn ascending_names_fill_their_pages() {
+        let check = |name: fn(u32) -> String| {
+            let (mut heap, mut map) = (Heap::new(), Link::NONE);
+            for i in 0..5000 {
+                insert(&mut heap, &mut map, name(i).as_bytes(), Link::NONE);
+            }
+            assert!(fill(&map) > 0.9, "{} is only {}", name(0), fill(&map));
+            free(&mut heap, &mut map);
+        };
+        check(|i| format!("lock-{i:010}"));
+        // Two sequences in one directory: one of them ascends in the middle.
+        check(|i| format!("{}-{i:010}", if i % 5000 < 2500 { "b" } else { "a" }));
+    }
+
+    #[test]
+    fn a_map_built_in_bulk_is_dense_and_can_be_edited() {
+        for count in [0, 1, 2, 40, 41, 42, 5000, 100_000] {
+            let mut heap = Heap::new();
+            let mut builder = Builder::default();
+            let name = |i: u32| format!("n{i:06}").into_bytes();
+            for i in 0..count {
+                builder.push(heap.arena(), &name(2 * i), Link::NONE);
+            }
+            let mut map = builder.finish(heap.arena());
+            let (names, _) = names_of(&map);
+            assert!(names.into_iter().eq((0..count).map(|i| name(2 * i))));
+            assert!(count < 5000 || fill(&map) > 0.9, "{count}");
+            for i in 0..count.min(500) {
+                insert(&mut heap, &mut map, &name(2 * i * (count / 500).max(1) + 1), Link::NONE);
+            }
+            free(&mut heap, &mut map);
+        }
+    }
+
+    fn name() -> impl Strategy<Value = Vec<u8>> {
+        prop_oneof![
+            8 => "[ab]{1,12}".prop_map(String::into_bytes),
+            2 => "prefix-that-all-of-them-have-[0-9]{3}".prop_map(String::into_bytes),
+            1 => "[xy]{200,900}".prop_map(String::into_bytes),
+            1 => prop::collection::vec(any::<u8>(), 1..40),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn a_map_holds_what_a_set_holds(
+            names in prop::collection::vec((name(), any::<bool>()), 1..400),
+            bulk in any::<bool>(),
+        ) {
+            let mut heap = Heap::new();
+            let mut set = std::collections::BTreeSet::new();
+            let mut map = Link::NONE;
+            if bulk {
+                let half = &names[..names.len() / 2];
+                set.extend(half.iter().map(|(name, _)| name.clone()));
+                let mut builder = Builder::default();
+                set.iter().for_each(|name| builder.push(heap.arena(), name, Link::NONE));
+                map = builder.finish(heap.arena());
+            }
+            for (name, keep) in &names {
+                prop_assert_eq!(find(&map, name).is_some(), set.contains(name));
+                if set.insert(name.clone()) {
+                    insert(&mut heap, &mut map, name, Link::NONE);
+                } else if !keep {
+                    set.remove(name);
+                    remove(&mut heap, &mut map, name);
+                }
+            }
+            prop_assert!(names_of(&map).0.iter().eq(&set));
+            free(&mut heap, &mut map);
+        }
+    }
 }
