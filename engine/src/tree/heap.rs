@@ -25,6 +25,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::block::{self, BlockMut, Kind, Link};
+use super::reach;
 use super::state::State;
 
 /// Steps of reclaiming that each seal does, beyond twice what the batch retired.
@@ -145,6 +146,13 @@ impl Heap {
         &mut self.arena
     }
 
+    /// Takes over the blocks of an arena that built side by side, of the same version.
+    pub(super) fn adopt(&mut self, other: Arena) {
+        assert_eq!(self.arena.birth, other.birth, "blocks of another version");
+        self.arena.blocks += other.blocks;
+        self.arena.bytes += other.bytes;
+    }
+
     /// Blocks alive, retired ones included, and their bytes.
     pub(super) fn live(&self) -> (u64, u64) {
         (self.arena.blocks, self.arena.bytes)
@@ -255,7 +263,7 @@ impl Heap {
         while let Some(link) = links.pop() {
             if link.block().is_some_and(|block| block.birth() > version) {
                 // SAFETY: the block is discarded, and the copies only tell what it led to.
-                unsafe { super::reach::push_links(&link, &mut links) };
+                unsafe { reach::push_links(&link, &mut links) };
                 newer.push(link);
             }
         }
@@ -292,19 +300,9 @@ fn is_newer(link: &Link, version: u64) -> bool {
 impl Drop for Remains {
     fn drop(&mut self) {
         let left = self.left.get_mut().unwrap_or_else(PoisonError::into_inner);
-        let mut freed = 0;
-        while let Some(link) = left.newest.pop() {
-            if link.is_none() {
-                continue;
-            }
-            // SAFETY: writer and roots are gone; the newest state has one way to each block, and
-            // retired ones are not among them.
-            unsafe {
-                super::reach::push_links(&link, &mut left.newest);
-                block::release(link);
-            }
-            freed += 1;
-        }
+        // SAFETY: writer and roots are gone; the newest state has one way to each block, and
+        // retired ones are not among them.
+        let mut freed = unsafe { reach::release_all(&mut left.newest) };
         for link in left.retired.drain(..) {
             // SAFETY: as above; each retired block is in one bucket.
             unsafe { block::release(link) };

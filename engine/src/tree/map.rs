@@ -12,6 +12,7 @@
 use super::block::{Kind, Link};
 use super::heap::{Arena, Heap};
 use super::page::{PAGE_BYTES, Page, PageMut, bytes_for};
+use super::reach;
 
 /// Pages with fewer names grow beyond [`PAGE_BYTES`] rather than split: their names are long.
 const SPLIT_COUNT_MIN: usize = 4;
@@ -202,6 +203,13 @@ impl Builder {
     }
 }
 
+impl Drop for Builder {
+    fn drop(&mut self) {
+        // SAFETY: open pages and what is closed into them belong to nobody else yet.
+        unsafe { reach::release_all(&mut self.levels.drain(..).map(|open| open.page).collect()) };
+    }
+}
+
 fn insert_below(heap: &mut Heap, map: &mut Link, name: &[u8], link: Link) -> Option<Split> {
     let top = read(map);
     if top.is_leaf() {
@@ -380,7 +388,9 @@ mod tests {
 
     fn free(heap: &mut Heap, map: &mut Link) {
         let (names, _) = names_of(map);
-        names.iter().for_each(|name| drop(remove(heap, map, name)));
+        for name in &names {
+            assert_eq!(remove(heap, map, name), Link::NONE);
+        }
         assert!(map.is_none());
         assert_eq!(heap.live(), (0, 0));
     }

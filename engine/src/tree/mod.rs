@@ -47,6 +47,7 @@
 mod acl;
 mod acls;
 mod block;
+pub(crate) mod bulk;
 mod bytes;
 mod digest;
 mod entry;
@@ -73,9 +74,10 @@ use state::State;
 use znode::Seed;
 
 pub use acl::{AclHandle, AclList};
+pub use bulk::BulkError;
 pub use path::split;
 pub use stat::{Owner, StatPersisted};
-pub use view::{Node, Session, View};
+pub use view::{Children, Node, Session, View};
 
 /// Why an edit has no place in the tree. The tree is unchanged then.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]

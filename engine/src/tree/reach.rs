@@ -1,6 +1,6 @@
 //! What a block leads to, by its kind: for resets and for the end of a tree.
 
-use super::block::{Kind, Link};
+use super::block::{self, Kind, Link};
 use super::entry;
 use super::page::Page;
 use super::znode::Znode;
@@ -27,4 +27,25 @@ pub(super) unsafe fn push_links(from: &Link, links: &mut Vec<Link>) {
         }
         Kind::Entry => push(entry::read(from).1),
     }
+}
+
+/// Frees all that the links lead to, and returns how many blocks that were.
+///
+/// # Safety
+/// Nobody else may have a way to any of it, and no two links to the same.
+pub(super) unsafe fn release_all(links: &mut Vec<Link>) -> u64 {
+    let mut count = 0;
+    while let Some(link) = links.pop() {
+        if link.is_none() {
+            continue;
+        }
+        // SAFETY: the caller vouches that this is the last use; what the block leads to is noted
+        // before, and each block has one way in.
+        unsafe {
+            push_links(&link, links);
+            block::release(link);
+        }
+        count += 1;
+    }
+    count
 }

@@ -24,6 +24,21 @@ pub struct Node<'a> {
     node: Znode<'a>,
 }
 
+/// The children of a [`Node`], sorted by the bytes of their names.
+#[derive(Clone)]
+pub struct Children<'a> {
+    links: map::Iter<'a>,
+}
+
+impl<'a> Iterator for Children<'a> {
+    type Item = (&'a str, Node<'a>);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let (name, link) = self.links.next()?;
+        Some((owners::str(name), Node { node: znode::read(link) }))
+    }
+}
+
 /// An open session of a [`View`].
 #[derive(Clone, Copy)]
 pub struct Session<'a> {
@@ -96,6 +111,11 @@ impl<'a> View<'a> {
     pub fn owners(self) -> impl Iterator<Item = SessionId> + use<'a> {
         let owners = owners::iter(&self.state.owners);
         owners.filter(|(_, owner)| owner.has_paths()).map(|(id, _)| id)
+    }
+
+    /// Every access list in use but the open one, encoded.
+    pub(crate) fn access_lists(self) -> impl Iterator<Item = &'a [u8]> + use<'a> {
+        map::iter(&self.state.acls).map(|(jute, _)| jute)
     }
 
     /// Paths of the container nodes, sorted.
@@ -173,9 +193,8 @@ impl<'a> Node<'a> {
     }
 
     /// Children by name, sorted by bytes.
-    pub fn children(self) -> impl Iterator<Item = (&'a str, Self)> + use<'a> {
-        map::iter(self.node.children())
-            .map(|(name, link)| (owners::str(name), Self { node: znode::read(link) }))
+    pub fn children(self) -> Children<'a> {
+        Children { links: map::iter(self.node.children()) }
     }
 
     /// The names of [`Self::children`], as UTF-8 bytes, without a look at the nodes.
