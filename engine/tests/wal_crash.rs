@@ -174,6 +174,43 @@ proptest! {
             }
         }
     }
+
+    #[test]
+    fn whatever_the_files_hold_a_reader_finds_a_part_of_the_history_or_refuses(
+        batches in prop::collection::vec(prop::collection::vec(0..6000usize, 1..4), 1..8),
+        changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u64>()), 1..6),
+    ) {
+        let (disk, appended) = log_of(&batches);
+        let (end, _) = read_all(&disk).unwrap();
+        for (place, seed) in changes {
+            mangle(&disk, &end, place, seed);
+            if let Ok((_, found)) = read_all(&disk) {
+                prop_assert!(found.len() <= appended.len());
+                prop_assert!(found == appended[..found.len()], "an invented record");
+            }
+        }
+    }
+}
+
+/// Cuts a log file short, writes over a part of it, or puts another one's bytes in its place.
+fn mangle(disk: &MemoryDisk, end: &LogEnd, place: prop::sample::Index, seed: u64) {
+    let mut choose = chooser(seed);
+    let mut pick = || &end.segments[choose(end.segments.len() as u64) as usize].name;
+    let (name, other) = (pick(), pick());
+    let read = |name: &str| {
+        let file = disk.open(name, Access::Read).unwrap();
+        let mut bytes = vec![0; file.bytes().unwrap() as usize];
+        file.read_at(&mut bytes, 0).unwrap();
+        bytes
+    };
+    let mut bytes = read(name);
+    let at = place.index(bytes.len() + 1);
+    match choose(3) {
+        0 => bytes.truncate(at),
+        1 => bytes[at..].iter_mut().take(100).for_each(|byte| *byte = choose(256) as u8),
+        _ => bytes = read(other),
+    }
+    disk.create(name, Access::Write).unwrap().write_at(&bytes, 0).unwrap();
 }
 
 #[test]

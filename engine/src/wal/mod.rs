@@ -87,7 +87,7 @@ impl WalError {
 // ZooKeeper: Leader.propose counts on within an epoch; Leader.lead sets the zxid to (epoch, 0).
 pub fn follows(last: Zxid, next: Zxid) -> bool {
     let same_epoch = next.epoch() == last.epoch();
-    if same_epoch { next.0 == last.0 + 1 } else { next > last && next.counter() == 1 }
+    if same_epoch { next.0 == last.0.wrapping_add(1) } else { next > last && next.counter() == 1 }
 }
 
 #[cfg(test)]

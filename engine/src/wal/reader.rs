@@ -333,7 +333,7 @@ impl<F: DiskFile> Window<F> {
 fn gap(segment: &Segment, after: Zxid) -> WalError {
     WalError::Gap {
         file: segment.name.clone(),
-        first_missing: Zxid(after.0 + 1),
+        first_missing: Zxid(after.0.wrapping_add(1)),
         last_missing: segment.header.follows_zxid,
     }
 }
