@@ -42,6 +42,13 @@ pub fn parent(path: &str) -> &str {
     path.rfind('/').map_or("", |slash| &path[..slash])
 }
 
+/// Whether a path names exactly one place below the root: absolute, and no component is empty.
+///
+/// Older servers allowed characters that [`validate`] does not, and their logs must be read.
+pub fn is_canonical(path: &str) -> bool {
+    path.strip_prefix('/').is_some_and(|names| names.split('/').all(|name| !name.is_empty()))
+}
+
 /// Judges a whole path: absolute, no empty, `.` or `..` component, no forbidden character.
 pub fn validate(path: &str) -> Result<(), ErrorCode> {
     let components = path.strip_prefix('/').ok_or(ErrorCode::BadArguments)?;
@@ -95,6 +102,16 @@ mod tests {
         check("a", Err(ErrorCode::BadArguments));
         check("", Err(ErrorCode::BadArguments));
         check("/a\0/b", Err(ErrorCode::BadArguments));
+    }
+
+    #[test]
+    fn a_canonical_path_may_have_odd_characters_but_no_odd_shape() {
+        for path in ["/a", "/a/b", "/.", "/\u{1}"] {
+            assert!(is_canonical(path), "{path:?}");
+        }
+        for path in ["", "/", "a", "//", "/a/", "/a//b", "//a"] {
+            assert!(!is_canonical(path), "{path:?}");
+        }
     }
 
     #[test]

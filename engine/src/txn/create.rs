@@ -116,6 +116,9 @@ pub(super) fn apply(
     changes: &mut Vec<Change>,
 ) -> Result<OpResult, ErrorCode> {
     let path = &*create.path;
+    if !path::is_canonical(path) {
+        return Err(ErrorCode::BadArguments);
+    }
     let parent_path = path::parent(path);
     let parent = tree.view().node(parent_path).ok_or(ErrorCode::NoNode)?;
     let parent_acl = parent.acl_handle();
@@ -178,7 +181,10 @@ fn replay(tree: &mut Tree, header: &TxnHeader, op: OpCode, create: &CreateTxn<'_
     if op == OpCode::Create {
         let parent = path::parent(&create.path);
         let cversion = match create.parent_cversion {
-            -1 => tree.view().node(parent).map_or(0, |node| node.persisted().cversion + 1),
+            -1 => tree
+                .view()
+                .node(parent)
+                .map_or(0, |node| node.persisted().cversion.saturating_add(1)),
             cversion => cversion,
         };
         tree.raise_parent(parent, cversion, header.zxid);

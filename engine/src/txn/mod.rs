@@ -297,7 +297,88 @@ impl From<TreeError> for ErrorCode {
 
 #[cfg(test)]
 mod tests {
+    use menagerie_wire::data::Acl;
+    use menagerie_wire::txn::{CreateTxn, NodeKind};
+    use proptest::prelude::*;
+    use proptest::sample::select;
+
+    use super::testing::*;
     use super::*;
+
+    #[test]
+    fn a_read_is_no_transaction() {
+        World::new().refuses(Request::Ping, ErrorCode::Unimplemented);
+    }
+
+    /// Operations that no judge of ours would have passed, as a foreign log may hold them.
+    fn foreign() -> impl Strategy<Value = SubTxn<'static>> {
+        let paths = [
+            "",
+            "/",
+            "x",
+            "//",
+            "//x",
+            "/a",
+            "/a/",
+            "/a/b",
+            "/a/b/c",
+            "/a//b",
+            "/nope/x",
+            "/.",
+            "/zookeeper",
+            "/zookeeper/quota",
+            "/zookeeper/quota/zookeeper_limits",
+            "/zookeeper/quota/a/zookeeper_stats",
+        ];
+        let kinds = [
+            NodeKind::Persistent,
+            NodeKind::Ephemeral,
+            NodeKind::Container,
+            NodeKind::Ttl { ttl_ms: -1 },
+            NodeKind::Ttl { ttl_ms: i64::MAX },
+            NodeKind::Ttl { ttl_ms: 7 },
+        ];
+        let ops = [OpCode::Create, OpCode::Create2];
+        let versions = [-1, 0, 1, 5, i32::MAX, i32::MIN];
+        let numbers = (select(versions.to_vec()), 0..9, select(ops.to_vec()));
+        let of = (select(paths.to_vec()), select(kinds.to_vec()), numbers);
+        of.prop_map(|(path, kind, (version, which, op))| {
+            let (path, data) = (Cow::Borrowed(path), Some(Cow::Borrowed(&b"data"[..])));
+            let acl = vec![Acl::world(version)];
+            let (op, body) = match which {
+                0..4 => {
+                    let parent_cversion = version;
+                    (op, TxnBody::Create(CreateTxn { path, data, acl, kind, parent_cversion }))
+                }
+                4 | 5 => (OpCode::Delete, TxnBody::Delete { path }),
+                6 => (OpCode::SetData, TxnBody::SetData { path, data, version }),
+                7 => (OpCode::SetAcl, TxnBody::SetAcl { path, acl, version }),
+                _ => (OpCode::CloseSession, TxnBody::CloseSession { paths: Some(vec![path]) }),
+            };
+            SubTxn { op, body }
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_a_log_holds_is_applied_alike_everywhere(
+            subs in prop::collection::vec(foreign(), 1..40),
+            session in select(&[0, 1, i64::MIN, -1][..]),
+        ) {
+            let mut trees = [Tree::new(), Tree::new()];
+            for (at, sub) in subs.into_iter().enumerate() {
+                let zxid = Zxid(at as i64 + 1);
+                let stamp = Stamp { session: SessionId(session), cxid: Xid(0), zxid, time_ms: 1 };
+                let txn = Txn { header: stamp.header(sub.op), body: sub.body };
+                let outcomes = trees.each_mut().map(|tree| apply(tree, &txn));
+                prop_assert_eq!(&outcomes[0], &outcomes[1]);
+                drop(trees[0].seal());
+                let views = trees.each_ref().map(Tree::view);
+                prop_assert_eq!(views[0].digest(), views[1].digest());
+                prop_assert_eq!(views[0].node_count(), views[1].node_count());
+            }
+        }
+    }
 
     #[test]
     fn versions_count_and_skip_the_one_that_means_any() {
