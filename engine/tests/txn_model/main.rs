@@ -3,13 +3,17 @@
 //! Random requests of several sessions go to both. After each, the replies must be the same bytes,
 //! the changes for watchers the same list, and every node of the tree the same in every field; the
 //! digest is summed anew. At the end the transactions, as they stood in a log, are applied to a
-//! fresh tree and must lead to the same place, and every root that was sealed on the way must
-//! still show the state it was sealed in.
+//! fresh tree and to a snapshot taken on the way, and must lead to the same place; every root that
+//! was sealed must still show the state it was sealed in.
 #![allow(clippy::unwrap_used, reason = "a test stops at its first surprise")]
 
 mod model;
 mod requests;
 
+use std::path::Path;
+use std::sync::atomic::AtomicBool;
+
+use menagerie_engine::snapshot::{self, Pace};
 use menagerie_engine::tree::{Root, Tree, View};
 use menagerie_engine::txn::read::answer;
 use menagerie_engine::txn::{
@@ -183,19 +187,38 @@ impl Pair {
         assert_eq!(out, expect, "{ask:?}");
     }
 
-    /// The log leads a fresh tree to the same place, and roots stay what they were.
-    fn finish(&self) {
+    /// The log leads a fresh tree to the same place, and so does a snapshot with the log behind
+    /// it; roots stay what they were.
+    fn finish(&self, directory: &Path) {
         let mut replica = Tree::new();
-        for bytes in &self.log {
-            let (txn, digest) = Txn::decode(bytes).unwrap();
-            apply(&mut replica, &txn);
-            let ours = TxnDigest::new(replica.view().digest());
-            assert_eq!(digest.unwrap_or(ours), ours, "{txn:?}");
-        }
+        self.replay(&mut replica);
         compare_trees(replica.view(), &self.model);
         for (root, model) in &self.sealed {
             compare_trees(root.view(), model);
         }
+        if let Some((root, model)) = self.sealed.get(self.sealed.len() / 2) {
+            let stop = AtomicBool::new(false);
+            let written = snapshot::write(root, directory, Pace::UNPACED, &stop).unwrap();
+            let mut restored = snapshot::load(&written.path, 1).unwrap();
+            compare_trees(restored.view(), model);
+            self.replay(&mut restored);
+            compare_trees(restored.view(), &self.model);
+            std::fs::remove_file(written.path).unwrap();
+        }
+    }
+
+    /// Applies what the log holds behind the tree's last zxid.
+    fn replay(&self, tree: &mut Tree) {
+        let after = tree.view().last_zxid();
+        for bytes in &self.log {
+            let (txn, digest) = Txn::decode(bytes).unwrap();
+            if txn.header.zxid > after {
+                apply(tree, &txn);
+                let ours = TxnDigest::new(tree.view().digest());
+                assert_eq!(digest.unwrap_or(ours), ours, "{txn:?}");
+            }
+        }
+        assert_eq!(tree.view().last_zxid(), Zxid(self.zxid));
     }
 }
 
@@ -290,10 +313,11 @@ proptest! {
         limits in prop::option::of(0..8usize),
         steps in prop::collection::vec(step(), 1..150),
     ) {
+        let directory = tempfile::tempdir().unwrap();
         let mut pair = Pair::new(extended_types, enforce_quota, limits);
         for step in &steps {
             pair.step(step);
         }
-        pair.finish();
+        pair.finish(directory.path());
     }
 }
