@@ -17,7 +17,7 @@ use std::ops::Range;
 
 use super::block::{Block, BlockMut, Kind, Link, put_u32, put_u64, u32_at};
 
-/// A page grows to this and then splits; larger only when few names are very long.
+/// A page grows to this and then splits; it is larger only where names are very long.
 pub(super) const PAGE_BYTES: usize = 1024;
 const COUNT_AT: usize = 12;
 const LAST_AT: usize = 14;
