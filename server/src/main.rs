@@ -42,12 +42,13 @@ fn serve(args: &ServerArgs) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
+    // Before anybody is told that the server is there: who reads the line may send a signal.
+    stop_on_signal(server.stopper());
     eprintln!(
         "menagerie: serving clients on {}, data in {}",
         server.address,
         config.data_dir.display()
     );
-    stop_on_signal(server.stopper());
     match server.wait() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

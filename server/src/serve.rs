@@ -32,6 +32,7 @@ use crate::housekeeping::{Housekeeper, SnapshotPolicy};
 use crate::runtime::clock::monotonic_ms;
 use crate::runtime::cores::{self, Plan};
 use crate::runtime::mailbox::{Receiver, Sender, mailbox};
+use crate::runtime::preflight::{self, PreflightError};
 use crate::runtime::{net, spawn};
 use crate::sequencer::run::{self as sequencer_run, Announced, Input};
 use crate::sequencer::{self, CleanerSettings, Sequencer};
@@ -50,6 +51,8 @@ const PORT_PROBE_INTERVAL: Duration = Duration::from_millis(10);
 #[derive(Debug, Error)]
 pub enum ServeError {
     #[error(transparent)]
+    Preflight(#[from] PreflightError),
+    #[error(transparent)]
     DataDir(#[from] menagerie_engine::data_dir::DataDirError),
     #[error(transparent)]
     Log(#[from] WalError),
@@ -59,8 +62,8 @@ pub enum ServeError {
     Bind { address: SocketAddr, error: io::Error },
     #[error("cannot start {what}: {error}")]
     Start { what: &'static str, error: io::Error },
-    #[error("the core {name} ended: {error}")]
-    Core { name: String, error: io::Error },
+    #[error("the core {name} panicked")]
+    Core { name: String },
 }
 
 fn advice(error: &io::Error) -> &'static str {
@@ -76,7 +79,7 @@ fn advice(error: &io::Error) -> &'static str {
 pub struct Server {
     pub address: SocketAddr,
     sequencer: Sender<Input>,
-    threads: Vec<(String, JoinHandle<io::Result<()>>)>,
+    threads: Vec<(String, JoinHandle<()>)>,
     /// Why the sequencer ended, if not because it was told to.
     failure: Arc<Mutex<Option<WalError>>>,
     _preallocator: Preallocator<SystemDisk>,
@@ -111,6 +114,8 @@ impl Server {
     /// # Errors
     /// With words for the operator: what happened, where, and what to do.
     pub fn start(config: &Config) -> Result<Self, ServeError> {
+        let plan = plan(config)?;
+        preflight::check(plan.executors.len())?;
         let log_dir = (config.data_log_dir != config.data_dir).then_some(&*config.data_log_dir);
         let data_dir = menagerie_engine::data_dir::DataDir::open(&config.data_dir, log_dir)?;
         let secret = SessionSecret::new(data_dir.session_secret()?);
@@ -135,7 +140,7 @@ impl Server {
         let (listening, address) = listen(config)?;
         let parts =
             Build { config, secret, listening, client_port: address.port(), writer, recovered };
-        let (sequencer, threads, failure) = parts.start_cores()?;
+        let (sequencer, threads, failure) = parts.start_cores(&plan)?;
         Ok(Self {
             address,
             sequencer,
@@ -158,9 +163,7 @@ impl Server {
     /// When the end was not asked for.
     pub fn wait(self) -> Result<(), ServeError> {
         for (name, thread) in self.threads {
-            let ended = thread.join();
-            let ended = ended.unwrap_or_else(|_| Err(io::Error::other("it panicked")));
-            ended.map_err(|error| ServeError::Core { name, error })?;
+            thread.join().map_err(|_| ServeError::Core { name })?;
         }
         let failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner).take();
         failure.map_or(Ok(()), |error| Err(error.into()))
@@ -200,6 +203,16 @@ fn bind(config: &Config) -> Result<(OwnedFd, SocketAddr), ServeError> {
     Err(refused.expect("there is at least one address to try"))
 }
 
+/// Who is to run where.
+fn plan(config: &Config) -> Result<Plan, ServeError> {
+    let allowed = match &config.cores.cores {
+        Some(cores) => cores.clone(),
+        None => cores::allowed_cores()
+            .map_err(|error| ServeError::Start { what: "on any core", error })?,
+    };
+    Ok(Plan::new(&allowed, config.cores.shards.map(usize::from)))
+}
+
 /// What the cores are started from.
 struct Build<'c> {
     config: &'c Config,
@@ -210,8 +223,7 @@ struct Build<'c> {
     recovered: Recovered,
 }
 
-type Cores =
-    (Sender<Input>, Vec<(String, JoinHandle<io::Result<()>>)>, Arc<Mutex<Option<WalError>>>);
+type Cores = (Sender<Input>, Vec<(String, JoinHandle<()>)>, Arc<Mutex<Option<WalError>>>);
 
 impl Build<'_> {
     fn rules(&self) -> Rules {
@@ -262,13 +274,7 @@ impl Build<'_> {
         }
     }
 
-    fn start_cores(self) -> Result<Cores, ServeError> {
-        let allowed = match &self.config.cores.cores {
-            Some(cores) => cores.clone(),
-            None => cores::allowed_cores()
-                .map_err(|error| ServeError::Start { what: "on any core", error })?,
-        };
-        let plan = Plan::new(&allowed, self.config.cores.shards.map(usize::from));
+    fn start_cores(self, plan: &Plan) -> Result<Cores, ServeError> {
         let count = u16::try_from(plan.shards()).unwrap_or(u16::MAX);
         let shard_settings = self.shard_settings();
         let sequencer_settings = self.sequencer_settings(count);

@@ -5,7 +5,7 @@
 //! The kernel kills the child when the thread that started it ends (`PR_SET_PDEATHSIG`), whatever
 //! way the test ends; so a server lives on the test thread that started it, never in a static.
 //!
-//! The only unsafe code of this crate is here: a `pre_exec` hook that makes one system call.
+//! The only unsafe code of this crate is here: `pre_exec` hooks that make system calls.
 
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, set_parent_process_death_signal};
@@ -116,6 +116,37 @@ impl ChildProcess {
         self.child.kill().expect("an own child can be killed");
         self.child.wait().expect("an own child can be reaped");
     }
+}
+
+/// Makes `command` run like a container whose seccomp profile does not know io_uring: the kernel
+/// refuses io_uring_setup(2) with EPERM.
+pub fn forbid_io_uring(command: &mut Command) {
+    // SAFETY: between fork and exec only async-signal-safe calls are allowed; these are two
+    // prctl(2) without allocation or lock.
+    unsafe {
+        command.pre_exec(refuse_io_uring_setup);
+    }
+}
+
+fn refuse_io_uring_setup() -> std::io::Result<()> {
+    const LOAD_WORD: u16 = (libc::BPF_LD | libc::BPF_W | libc::BPF_ABS) as u16;
+    const JUMP_IF_EQUAL: u16 = (libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K) as u16;
+    const RETURN: u16 = (libc::BPF_RET | libc::BPF_K) as u16;
+    let step = |code, jt, jf, k| libc::sock_filter { code, jt, jf, k };
+    let mut steps = [
+        // The number of the system call is the first word of seccomp_data.
+        step(LOAD_WORD, 0, 0, 0),
+        step(JUMP_IF_EQUAL, 0, 1, libc::SYS_io_uring_setup as u32),
+        step(RETURN, 0, 0, libc::SECCOMP_RET_ERRNO | libc::EPERM as u32),
+        step(RETURN, 0, 0, libc::SECCOMP_RET_ALLOW),
+    ];
+    let program = libc::sock_fprog { len: steps.len() as u16, filter: steps.as_mut_ptr() };
+    // SAFETY: the program and its steps live until the kernel has copied them.
+    let done = unsafe {
+        libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0
+            && libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, &raw const program) == 0
+    };
+    if done { Ok(()) } else { Err(std::io::Error::last_os_error()) }
 }
 
 impl Drop for ChildProcess {

@@ -1,14 +1,14 @@
 //! `menagerie server` as an operator meets it: ready line, signals, exit codes, refusals.
 
 use menagerie_tests::ServerConfig;
-use menagerie_tests::child_process::ChildProcess;
+use menagerie_tests::child_process::{ChildProcess, forbid_io_uring};
 use menagerie_tests::raw_client::{RawClient, four_letter};
 use menagerie_tests::scratch::Scratch;
 use menagerie_tests::server::{Menagerie, binary};
 use rustix::process::Signal;
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
@@ -20,6 +20,32 @@ fn refused(zoo_cfg: &Path) -> Output {
     let mut command = Command::new(binary());
     command.arg("server").arg(zoo_cfg).stdin(Stdio::null());
     command.output().expect("the binary can be executed")
+}
+
+/// Writes a configuration that would do, and the command that starts the binary with it under
+/// other limits.
+fn limited(scratch: &Scratch, limit: &str) -> Command {
+    let mut command = Command::new("prlimit");
+    command.arg(limit).arg(binary()).arg("server").arg(plain_zoo_cfg(scratch));
+    command
+}
+
+fn plain_zoo_cfg(scratch: &Scratch) -> PathBuf {
+    let zoo_cfg = scratch.path().join("zoo.cfg");
+    let data_dir = scratch.path().join("data");
+    let text =
+        format!("dataDir={}\nclientPort=0\nclientPortAddress=127.0.0.1\n", data_dir.display());
+    std::fs::write(&zoo_cfg, text).expect("the scratch directory is writable");
+    zoo_cfg
+}
+
+/// Runs a command that is to fail, with `parts` in what it says.
+fn check_fails(mut command: Command, parts: &[&str]) {
+    let output = command.stdin(Stdio::null()).output().expect("the command can be executed");
+    assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
+    for part in parts {
+        assert!(stderr(&output).contains(part), "no `{part}` in: {}", stderr(&output));
+    }
 }
 
 fn stderr(output: &Output) -> String {
@@ -164,6 +190,32 @@ fn a_second_server_on_the_same_data_is_refused_with_the_pid_of_the_first() {
     assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
     let pid = server.pid().to_string();
     assert!(stderr(&output).contains(&pid), "no pid {pid} in: {}", stderr(&output));
+}
+
+#[test]
+fn a_host_that_grants_too_little_is_told_what_to_change() {
+    let scratch = Scratch::new("too-little");
+    let memlock = ["memlock limit is 65536 bytes, 524288 are needed", "LimitMEMLOCK=", "ulimit -l"];
+    check_fails(limited(&scratch, "--memlock=65536:65536"), &memlock);
+    let nofile = ["nofile limit is 40", "LimitNOFILE=", "--ulimit nofile="];
+    check_fails(limited(&scratch, "--nofile=40:40"), &nofile);
+
+    let mut command = Command::new(binary());
+    command.arg("server").arg(plain_zoo_cfg(&scratch));
+    forbid_io_uring(&mut command);
+    check_fails(command, &["seccomp", "io_uring_setup", "container's seccomp profile"]);
+    assert!(!scratch.path().join("data").exists(), "the data directory was touched");
+}
+
+#[test]
+fn soft_limits_are_raised_to_the_hard_ones() {
+    let scratch = Scratch::new("soft-limits");
+    for limit in ["--memlock=65536:", "--nofile=40:"] {
+        let mut process = ChildProcess::spawn(&mut limited(&scratch, limit)).unwrap();
+        let ready = process.wait_for_line(START_TIME_MAX, |line| line.contains("serving clients"));
+        assert!(ready.is_some(), "{limit}: {}", process.stderr());
+        process.kill();
+    }
 }
 
 #[test]

@@ -45,7 +45,8 @@ pub enum RingError {
     Disabled { value: u32 },
     #[error(
         "io_uring is forbidden to this process by a seccomp filter ({error}): allow \
-         io_uring_setup, io_uring_enter and io_uring_register in the container's seccomp profile"
+         io_uring_setup, io_uring_enter and io_uring_register in the container's seccomp profile \
+         (--security-opt seccomp=FILE of a container, SystemCallFilter=@aio of a systemd unit)"
     )]
     Seccomp { error: io::Error },
     #[error(
@@ -97,6 +98,14 @@ fn status_field(path: &str, name: &str) -> Option<String> {
     let text = std::fs::read_to_string(path).ok()?;
     let rest = text.lines().find_map(|line| line.strip_prefix(name))?;
     Some(rest.split_whitespace().next()?.to_owned())
+}
+
+/// Whether this process may use io_uring at all: asked before anything is opened.
+///
+/// # Errors
+/// With what to change, for an operator.
+pub fn probe() -> Result<(), RingError> {
+    IoUring::new(CHAIN_LEN_MAX).map(drop).map_err(RingError::explain)
 }
 
 /// An io_uring of its own with at most one commit in it.

@@ -5,6 +5,7 @@
 //! network and to clients; with more, the sequencer gets the first core and each further core a
 //! shard. Cores come from the process's affinity mask, so that containers and `taskset` are obeyed.
 
+use std::sync::mpsc;
 use std::time::Duration;
 use std::{io, thread};
 
@@ -64,35 +65,48 @@ impl Plan {
     }
 }
 
-/// Starts an executor in a thread of its own and runs `main` on it to its end.
+/// Starts an executor in a thread of its own and runs `main` on it to its end. Returns when the
+/// executor is there, so that a core which cannot be had stops the start.
 ///
 /// # Errors
-/// When the thread cannot be started.
+/// When the thread or its executor cannot be made.
 pub fn start<F>(
     name: &str,
     core: Option<usize>,
     main: impl FnOnce() -> F + Send + 'static,
-) -> io::Result<thread::JoinHandle<io::Result<()>>>
+) -> io::Result<thread::JoinHandle<()>>
 where
     F: Future<Output = ()> + 'static,
 {
-    thread::Builder::new().name(name.to_owned()).spawn(move || {
+    let (made, making) = mpsc::sync_channel(1);
+    let thread = thread::Builder::new().name(name.to_owned()).spawn(move || {
         if let Some(core) = core {
-            let mut set = CpuSet::new();
-            set.set(core);
-            if let Err(error) = sched_setaffinity(None, &set) {
-                tracing::warn!("cannot stay on core {core}: {error}; the kernel will choose");
-            }
+            stay_on(core);
         }
         let executor = LocalExecutorBuilder::new(Placement::Unbound)
             .io_memory(IO_MEMORY_BYTES)
             .ring_depth(RING_DEPTH)
             .preempt_timer(Duration::from_millis(10))
-            .make()
-            .map_err(io::Error::from)?;
-        executor.run(main());
-        Ok(())
-    })
+            .make();
+        let (executor, answer) = match executor {
+            Ok(executor) => (Some(executor), Ok(())),
+            Err(error) => (None, Err(io::Error::from(error))),
+        };
+        let asked = made.send(answer).is_ok();
+        if let Some(executor) = executor.filter(|_| asked) {
+            executor.run(main());
+        }
+    })?;
+    making.recv().unwrap_or_else(|_| Err(io::Error::other("its thread ended")))?;
+    Ok(thread)
+}
+
+fn stay_on(core: usize) {
+    let mut set = CpuSet::new();
+    set.set(core);
+    if let Err(error) = sched_setaffinity(None, &set) {
+        tracing::warn!("cannot stay on core {core}: {error}; the kernel will choose");
+    }
 }
 
 #[cfg(test)]

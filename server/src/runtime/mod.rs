@@ -12,6 +12,7 @@ pub mod log_event;
 pub mod mailbox;
 #[allow(unsafe_code, reason = "file descriptors change hands")]
 pub mod net;
+pub mod preflight;
 
 /// Runs `future` beside the current task on this core, to its end.
 pub fn spawn(future: impl Future<Output = ()> + 'static) {
