@@ -84,7 +84,9 @@ fn thousands_of_pipelined_requests_are_all_answered_in_order() {
 
     let server = Menagerie::start(&ServerConfig::new());
     let mut client = RawClient::connect(server.address(), SESSION_TIMEOUT_MS).unwrap();
-    assert_eq!(client.create("/big", b"x", 0).unwrap().header.err, 0);
+    for path in ["/big", "/small"] {
+        assert_eq!(client.create(path, b"x", 0).unwrap().header.err, 0);
+    }
     let mut stream = client.into_stream();
     let mut writer = stream.try_clone().unwrap();
     let sender = std::thread::spawn(move || {
@@ -95,6 +97,28 @@ fn thousands_of_pipelined_requests_are_all_answered_in_order() {
     });
     assert_eq!(replies(&mut stream, REQUESTS), (0..REQUESTS).collect::<Vec<_>>());
     sender.join().unwrap();
+}
+
+/// Reads pipelined between writes, and a client that takes the answers only when all is sent: what
+/// the commits bring may not be lost behind reads that the socket has no room for.
+#[test]
+fn a_client_that_reads_late_gets_the_answers_to_its_writes() {
+    const VALUE_BYTES: usize = 100_000;
+    const REQUESTS: usize = 600;
+
+    let server = Menagerie::start(&ServerConfig::new());
+    let mut client = RawClient::connect(server.address(), SESSION_TIMEOUT_MS).unwrap();
+    assert_eq!(client.create("/big", &[7; VALUE_BYTES], 0).unwrap().header.err, 0);
+    assert_eq!(client.create("/small", b"x", 0).unwrap().header.err, 0);
+    let mut stream = client.into_stream();
+    let op = |index| if index % 20 == 0 { OpCode::SetData } else { OpCode::GetData };
+    let requests = (0..REQUESTS).flat_map(|index| request(op(index), index));
+    stream.write_all(&requests.collect::<Vec<_>>()).unwrap();
+    let mut other = RawClient::connect(server.address(), SESSION_TIMEOUT_MS).unwrap();
+    for round in 0..50 {
+        assert_eq!(other.create(&format!("/n{round}"), b"", 0).unwrap().header.err, 0);
+    }
+    assert_eq!(replies(&mut stream, REQUESTS), (0..REQUESTS).collect::<Vec<_>>());
 }
 
 /// `count` requests for `/big`, with the xids from 0 on.
@@ -108,7 +132,7 @@ fn request(op: OpCode, xid: usize) -> Vec<u8> {
         let xid = Xid(i32::try_from(xid).expect("a test sends less than 2^31 requests"));
         RequestHeader { xid, op: op as i32 }.encode(out);
         if op == OpCode::SetData {
-            SetData { path: Some("/big".into()), data: Some(b"y"), version: -1 }.encode(out);
+            SetData { path: Some("/small".into()), data: Some(b"y"), version: -1 }.encode(out);
         } else {
             PathWatch { path: "/big".into(), watch: false }.encode(out);
         }

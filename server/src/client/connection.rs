@@ -17,6 +17,8 @@ use crate::admin::metrics::Summary;
 
 /// Requests of one connection that may wait for a commit before reading from it stops.
 const SLOTS_MAX: usize = 1_000;
+/// Reads among them, whose answers come all at once: at most so many frames of unsent bytes.
+const PARKED_MAX: usize = 64;
 /// Unsent bytes above which reading from a connection stops until it has taken them.
 const UNSENT_BYTES_HIGH: usize = 1 << 20;
 /// Received bytes that may wait behind a handshake or a full queue.
@@ -144,15 +146,14 @@ impl Connection {
     pub(crate) fn wants_bytes(&self) -> bool {
         match self.phase {
             Phase::Fresh => true,
-            Phase::Open => self.slots.len() < SLOTS_MAX && self.has_room(),
+            Phase::Open => {
+                self.slots.len() < SLOTS_MAX
+                    && self.parked < PARKED_MAX
+                    && self.unsent_bytes().len() < UNSENT_BYTES_HIGH
+            }
             Phase::Connecting { .. } => self.held.len() < HELD_BYTES_MAX,
             Phase::Closing => false,
         }
-    }
-
-    /// Whether another answer may be queued.
-    pub(crate) fn has_room(&self) -> bool {
-        self.unsent_bytes().len() < UNSENT_BYTES_HIGH
     }
 
     pub(crate) fn unsent_bytes(&self) -> &[u8] {
@@ -197,11 +198,6 @@ impl Connection {
         self.slots.push_back(slot);
     }
 
-    /// Whether the first slot waits for nothing but room.
-    pub(crate) fn is_parked_first(&self) -> bool {
-        matches!(self.slots.front(), Some(Slot::Parked { .. }))
-    }
-
     /// The oldest sync is over, but reads before it still wait for the root: it waits with them.
     pub(crate) fn park_sync(&mut self) {
         let mut syncs = self.slots.iter_mut().filter(|slot| matches!(slot, Slot::Sync { .. }));
@@ -215,7 +211,7 @@ impl Connection {
 
     /// Takes the first slot if it is parked.
     pub(crate) fn pop_parked(&mut self) -> Option<Slot> {
-        if !self.is_parked_first() {
+        if !matches!(self.slots.front(), Some(Slot::Parked { .. })) {
             return None;
         }
         self.parked -= 1;

@@ -188,7 +188,7 @@ impl Shard {
         self.filled.push(key.index);
     }
 
-    /// Whether something waits on this connection that now has room: parked slots, whole frames.
+    /// Whether whole frames wait on this connection, and now have room.
     pub fn can_go_on(&self, key: ConnectionKey) -> bool {
         self.connections.at(key.index).is_some_and(|connection| {
             let whole_frame = || {
@@ -197,8 +197,8 @@ impl Shard {
             };
             connection.generation == key.generation
                 && connection.phase == Phase::Open
-                && ((connection.is_parked_first() && connection.has_room())
-                    || (connection.wants_bytes() && whole_frame()))
+                && connection.wants_bytes()
+                && whole_frame()
         })
     }
 
