@@ -22,7 +22,7 @@ const TTL_MS_MAX: i64 = (1 << 40) - 1;
 pub fn generate(seed: u64) -> Script {
     let mut random = Random::new(seed);
     let (quota, supers) = (random.chance(15), random.chance(25));
-    let mut generator = Generator { random, quota, supers, pipelining: false };
+    let mut generator = Generator { random, quota, supers, judged_early: false };
     let count = STEP_COUNT_MIN + generator.random.below(STEP_COUNT_SPREAD);
     Script { steps: (0..count).map(|_| generator.step()).collect() }
 }
@@ -31,7 +31,7 @@ struct Generator {
     random: Random,
     quota: bool,
     supers: bool,
-    pipelining: bool,
+    judged_early: bool,
 }
 
 #[derive(Clone, Copy)]
@@ -115,8 +115,7 @@ impl Generator {
 
     /// Requests in one write. Not among them, because of Apache's server: auth and unknown opcodes
     /// overtake others; setACL is not seen by a write behind it that is judged before it is
-    /// applied, and to such a write a container made with an ephemeral flag is ephemeral
-    /// (ZooKeeper: `PrepRequestProcessor`, the change record has the old ACL, the flag's owner).
+    /// applied (ZooKeeper: `PrepRequestProcessor`, the change record keeps the old ACL).
     fn burst(&mut self) -> Vec<Request> {
         const PIPELINED: &[(usize, Family)] = &[
             (30, Family::Create),
@@ -130,16 +129,20 @@ impl Generator {
             (5, Family::Watch),
             (3, Family::Listing),
         ];
-        self.pipelining = true;
         let count = 2 + self.random.below(8);
-        let requests = (0..count)
-            .map(|_| {
-                let family = self.random.weighted(PIPELINED);
-                self.request_of(family)
-            })
-            .collect();
-        self.pipelining = false;
-        requests
+        let request = |_| {
+            let family = self.random.weighted(PIPELINED);
+            self.judged_early(|generator| generator.request_of(family))
+        };
+        (0..count).map(request).collect()
+    }
+
+    /// What `make` makes comes before, or behind, writes that are judged in the same go.
+    fn judged_early<T>(&mut self, make: impl FnOnce(&mut Self) -> T) -> T {
+        let before = std::mem::replace(&mut self.judged_early, true);
+        let made = make(self);
+        self.judged_early = before;
+        made
     }
 
     fn request(&mut self) -> Request {
@@ -201,7 +204,8 @@ impl Generator {
     }
 
     fn create_fields(&mut self, op: i32, flags: i32) -> Vec<Field> {
-        let flags = if op == 19 && self.pipelining { flags & !1 } else { flags };
+        // To a write judged before it is applied, such a container is ephemeral on Apache's server.
+        let flags = if op == 19 && self.judged_early { flags & !1 } else { flags };
         let path = if matches!(flags, 2 | 3 | 6) { self.prefix() } else { self.path() };
         let mut fields = vec![path, self.data(), self.acl(), Field::Int(flags)];
         if op == 21 {
@@ -262,7 +266,7 @@ impl Generator {
                     (1, 7),
                     (1, 20),
                 ]);
-                let fields = self.part_fields(op);
+                let fields = self.judged_early(|generator| generator.part_fields(op));
                 Part { op, done: false, fields }
             })
             .collect();
@@ -318,7 +322,12 @@ impl Generator {
             106 => self.random.weighted(&[(10, 0), (12, 1), (1, 2), (1, -1)]),
             _ => self.random.weighted(&[(4, 1), (4, 2), (4, 3), (3, 4), (3, 5), (1, 0), (1, 9)]),
         };
-        Request::new(op, vec![self.path(), Field::Int(kind)])
+        // Apache's server keeps a watch on a null path, which nothing can fire.
+        let path = match self.path() {
+            Field::Text(None) if op != 106 => text("$"),
+            path => path,
+        };
+        Request::new(op, vec![path, Field::Int(kind)])
     }
 
     fn set_watches(&mut self) -> Request {
