@@ -6,8 +6,8 @@
 //! give a prepared file its final name (and make that name durable), then it writes, and with
 //! [`Commit::synced`] it is over only when the bytes would survive a power cut.
 //!
-//! Two disks: [`SystemDisk`](system::SystemDisk) is a directory of the host, its queue is an
-//! io_uring ([`uring`]); [`MemoryDisk`](memory::MemoryDisk) keeps *written* and *synced* apart, can
+//! Two disks: [`SystemDisk`] is a directory of the host, its queue is an
+//! io_uring ([`uring`]); [`MemoryDisk`] keeps *written* and *synced* apart, can
 //! crash with any part of the unsynced sectors, and fails or stalls on demand.
 //!
 //! It knows nothing about what is in the files, and it never retries.

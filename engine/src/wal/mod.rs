@@ -8,7 +8,7 @@
 //!  batch = batch header, records; padded to a whole number of 4096-byte blocks
 //! ```
 //!
-//! *Normal case.* The [`Writer`](writer::Writer) gathers records in memory while the batch before
+//! *Normal case.* The [`Writer`] gathers records in memory while the batch before
 //! is on its way; one commit is under way at a time, and it is one trip to the device. Segments are
 //! written full of zeros before they are used, and purged ones are used again ([`pool`]): a write
 //! that changes no metadata costs half.
@@ -16,7 +16,7 @@
 //! *What a reader can trust.* A segment has a random nonce; the chain value of its records starts
 //! from it, and each record carries the value of the one before. Bytes that a recycled file held
 //! earlier can therefore never continue a log. A segment header names the zxid and chain value it
-//! follows: the [`Reader`](reader::Reader) ends the segment before there, whatever else it holds.
+//! follows: the [`Reader`] ends the segment before there, whatever else it holds.
 //!
 //! *The bad cases.* A batch that was under way when the power went may be there in part: that is
 //! the torn tail, nobody was answered, and the log ends in front of it. Damage to anything that was
