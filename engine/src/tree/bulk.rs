@@ -17,9 +17,9 @@ use super::block::Link;
 use super::heap::{Arena, Heap};
 use super::map::Builder;
 use super::stat::{Owner, StatPersisted};
-use super::state::State;
+use super::state::{QUOTA, State};
 use super::znode::{self, Seed};
-use super::{Tree, acl, bytes, digest, entry, reach};
+use super::{Tree, acl, bytes, digest, entry, reach, view};
 
 /// Why nodes make no tree.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
@@ -322,6 +322,8 @@ impl<'a> Loader<'a> {
         let heap = std::mem::replace(&mut self.heap, Heap::new());
         let state = std::mem::replace(&mut self.state, State::EMPTY);
         let mut tree = Tree { state, heap };
+        let quotas = view::find(&tree.state, QUOTA).map_or(0, |node| node.child_count());
+        tree.state.quota_count = u64::from(quotas);
         for (path, owner) in &owned {
             tree.enlist(path, *owner);
         }

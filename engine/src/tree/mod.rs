@@ -369,6 +369,9 @@ impl Tree {
         let link = own_path(&mut self.heap, &mut self.state.root, path, by);
         let before = znode::read(link).digest();
         count_below(&mut self.heap, link, by);
+        if path == state::QUOTA {
+            self.state.quota_count = self.state.quota_count.wrapping_add_signed(by);
+        }
         change(&mut self.heap, link);
         let after = znode::read(link).digest();
         self.weigh(path, after, before);

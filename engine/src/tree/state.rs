@@ -7,6 +7,9 @@ use menagerie_wire::Zxid;
 
 use super::block::Link;
 
+/// Where quotas are kept, mirrored by path.
+pub(super) const QUOTA: &str = "/zookeeper/quota";
+
 pub(super) struct State {
     /// The node `/`.
     pub(super) root: Link,
@@ -24,6 +27,8 @@ pub(super) struct State {
     pub(super) data_bytes: u64,
     pub(super) ephemeral_count: u64,
     pub(super) session_count: u64,
+    /// Children of [`QUOTA`]: asked for with every write, and nearly always 0.
+    pub(super) quota_count: u64,
 }
 
 impl State {
@@ -39,6 +44,7 @@ impl State {
         data_bytes: 0,
         ephemeral_count: 0,
         session_count: 0,
+        quota_count: 0,
     };
 
     /// # Safety

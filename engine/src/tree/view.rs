@@ -92,6 +92,11 @@ impl<'a> View<'a> {
         self.state.session_count
     }
 
+    /// Whether `/zookeeper/quota` has children. No walk: every write asks.
+    pub fn has_quotas(self) -> bool {
+        self.state.quota_count > 0
+    }
+
     pub fn session(self, id: SessionId) -> Option<Session<'a>> {
         owners::find(&self.state.owners, id).and_then(|owner| Session::new(id, owner))
     }

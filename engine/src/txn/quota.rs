@@ -85,7 +85,10 @@ struct Quota<'t, 'p> {
 /// Walks the mirror of `path` below `/zookeeper/quota`. The root itself cannot have a quota.
 // ZooKeeper: DataTree.getMaxPrefixWithQuota
 fn nearest<'t, 'p>(view: View<'t>, path: &'p str) -> Option<Quota<'t, 'p>> {
-    let mut mirror = view.node(path::QUOTA).filter(|node| node.child_count() > 0)?;
+    if !view.has_quotas() {
+        return None;
+    }
+    let mut mirror = view.node(path::QUOTA)?;
     let mut found = None;
     let mut end = 0;
     for name in path.split('/').skip(1) {

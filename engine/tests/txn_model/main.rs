@@ -280,6 +280,7 @@ fn compare_trees(view: View<'_>, model: &Model) {
     }
     assert_eq!(view.node_count(), model.nodes.len() as u64);
     assert_eq!(view.digest(), digest);
+    assert_eq!(view.has_quotas(), !model.children("/zookeeper/quota").is_empty());
     let sessions: Vec<_> = view.sessions().map(|session| session.id().0).collect();
     assert_eq!(sessions, model.sessions.iter().copied().collect::<Vec<_>>());
     for session in SESSIONS {
