@@ -9,6 +9,7 @@ pub mod disk;
 pub mod manifest;
 pub mod path;
 pub mod recovery;
+pub mod restore;
 pub mod snapshot;
 pub mod tree;
 pub mod txn;

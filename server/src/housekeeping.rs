@@ -4,13 +4,23 @@
 //! [`SnapshotPolicy`]; the thread takes one at a time, switches the manifest to it and purges what
 //! it made needless.
 
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
-use std::{io, thread};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+use std::{fs, io};
 
+use menagerie_engine::disk::{Disk, SystemDisk};
+use menagerie_engine::manifest::{Manifest, ManifestError, ManifestStore};
+use menagerie_engine::recovery::{self, RecoveryError};
+use menagerie_engine::snapshot::{self, Pace, SnapshotError};
 use menagerie_engine::tree::Root;
+use menagerie_engine::wal::purge::{self, Retention, SnapshotFile};
 use menagerie_engine::wal::writer::Stats;
+use menagerie_engine::wal::{SegmentPool, WalError};
 use menagerie_wire::Zxid;
+use thiserror::Error;
 
 /// When a snapshot is due: after so many transactions or log bytes since the last one.
 #[derive(Clone, Copy, Debug)]
@@ -52,34 +62,154 @@ impl SnapshotPolicy {
     }
 }
 
-/// The sequencer's door to the housekeeping thread.
-#[derive(Debug)]
+/// What the housekeeping thread works with.
+pub struct Keeper {
+    pub manifest: ManifestStore<SystemDisk>,
+    pub data: SystemDisk,
+    pub log: SystemDisk,
+    pub pool: SegmentPool<SystemDisk>,
+    /// Where the snapshots are.
+    pub directory: PathBuf,
+    pub retention: Retention,
+    /// `None` purges never.
+    pub purge_interval: Option<Duration>,
+}
+
+/// How a snapshot went.
+pub struct Kept {
+    pub zxid: Zxid,
+    pub result: Result<Duration, KeepError>,
+}
+
+/// Why a snapshot or purge did not come about. The server goes on: its log holds everything.
+#[derive(Debug, Error)]
+pub enum KeepError {
+    #[error(transparent)]
+    Snapshot(#[from] SnapshotError),
+    #[error(transparent)]
+    Manifest(#[from] ManifestError),
+    #[error(transparent)]
+    Recovery(#[from] RecoveryError),
+    #[error(transparent)]
+    Log(#[from] WalError),
+    #[error("cannot {what} {name}: {error}")]
+    Io { what: &'static str, name: String, error: io::Error },
+}
+
+impl Keeper {
+    /// Writes `root` out, makes it the snapshot that recovery begins with, and purges.
+    fn keep(&mut self, root: &Root, stop: &AtomicBool) -> Result<(), KeepError> {
+        snapshot::write(root, &self.directory, Pace::default(), stop)?;
+        let manifest = *self.manifest.current();
+        self.manifest.change(Manifest { snapshot: Some(root.last_zxid()), ..manifest })?;
+        if self.purge_interval.is_some() {
+            self.purge()?;
+        }
+        Ok(())
+    }
+
+    /// Gives up what no start will need: the manifest first, then the files.
+    fn purge(&mut self) -> Result<(), KeepError> {
+        let manifest = *self.manifest.current();
+        let mut snapshots = Vec::new();
+        for zxid in recovery::snapshots(&self.data)? {
+            snapshots.push(SnapshotFile { zxid, bytes: self.snapshot_bytes(zxid)? });
+        }
+        let log = purge::log_files(&self.log, manifest.log_start)?;
+        let plan = purge::plan(&snapshots, &log, manifest.log_start, self.retention);
+        if plan.log_start > manifest.log_start {
+            self.manifest.change(Manifest { log_start: plan.log_start, ..manifest })?;
+        }
+        for &zxid in &plan.snapshots {
+            let name = recovery::snapshot_file_name(zxid);
+            let removed = self.data.remove(&name);
+            removed.map_err(|error| KeepError::Io { what: "remove", name, error })?;
+        }
+        let recycled = purge::recycle_dead(&self.log, &self.pool, plan.log_start)?;
+        if recycled > 0 || !plan.snapshots.is_empty() {
+            tracing::info!(
+                "purged {} snapshots and {recycled} log files, the log starts behind {}",
+                plan.snapshots.len(),
+                plan.log_start
+            );
+        }
+        Ok(())
+    }
+
+    fn snapshot_bytes(&self, zxid: Zxid) -> Result<u64, KeepError> {
+        let name = recovery::snapshot_file_name(zxid);
+        let measured = fs::metadata(self.directory.join(&name)).map(|metadata| metadata.len());
+        measured.map_err(|error| KeepError::Io { what: "measure", name, error })
+    }
+}
+
+/// The sequencer's door to the housekeeping thread. Dropping it ends the thread.
 pub struct Housekeeper {
-    jobs: mpsc::Sender<Root>,
+    jobs: Option<mpsc::Sender<Root>>,
     busy: Arc<AtomicBool>,
+    stop: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
 }
 
 impl Housekeeper {
-    /// Starts the thread; `work` writes one snapshot and purges.
+    /// Starts the thread; `report` hears of every snapshot.
     ///
     /// # Errors
     /// When the thread cannot be started.
-    pub fn start(mut work: impl FnMut(Root) + Send + 'static) -> io::Result<Self> {
-        let (jobs, inbox) = mpsc::channel::<Root>();
-        let busy = Arc::new(AtomicBool::new(false));
-        let done = Arc::clone(&busy);
-        thread::Builder::new().name("housekeeping".to_owned()).spawn(move || {
-            for root in inbox {
-                work(root);
-                done.store(false, Ordering::Release);
-            }
-        })?;
-        Ok(Self { jobs, busy })
+    pub fn start(keeper: Keeper, report: impl Fn(Kept) + Send + 'static) -> io::Result<Self> {
+        let (jobs, inbox) = mpsc::channel();
+        let (busy, stop) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
+        let (done, stopped) = (Arc::clone(&busy), Arc::clone(&stop));
+        let thread = thread::Builder::new()
+            .name("housekeeping".to_owned())
+            .spawn(move || work(keeper, &inbox, &done, &stopped, report))?;
+        Ok(Self { jobs: Some(jobs), busy, stop, thread: Some(thread) })
     }
 
     /// Begins a snapshot of `root` unless one is under way; returns whether it did.
     pub fn snapshot(&self, root: Root) -> bool {
-        !self.busy.swap(true, Ordering::AcqRel) && self.jobs.send(root).is_ok()
+        let Some(jobs) = &self.jobs else { return false };
+        !self.busy.swap(true, Ordering::AcqRel) && jobs.send(root).is_ok()
+    }
+}
+
+impl Drop for Housekeeper {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        self.jobs = None;
+        if let Some(thread) = self.thread.take() {
+            // A panic there has been printed; nothing of it can be mended here.
+            let _ended = thread.join();
+        }
+    }
+}
+
+fn work(
+    mut keeper: Keeper,
+    inbox: &mpsc::Receiver<Root>,
+    busy: &AtomicBool,
+    stop: &AtomicBool,
+    report: impl Fn(Kept),
+) {
+    // Without purging there is nothing to do but wait for the next snapshot.
+    let pause = keeper.purge_interval.unwrap_or(Duration::from_secs(3600));
+    loop {
+        match inbox.recv_timeout(pause) {
+            Ok(root) => {
+                let (zxid, started) = (root.last_zxid(), Instant::now());
+                let result = keeper.keep(&root, stop).map(|()| started.elapsed());
+                drop(root);
+                report(Kept { zxid, result });
+                busy.store(false, Ordering::Release);
+            }
+            Err(mpsc::RecvTimeoutError::Timeout) if keeper.purge_interval.is_some() => {
+                if let Err(error) = keeper.purge() {
+                    tracing::error!("purging failed: {error}");
+                }
+            }
+            Err(mpsc::RecvTimeoutError::Timeout) => {}
+            Err(mpsc::RecvTimeoutError::Disconnected) => return,
+        }
     }
 }
 

@@ -5,6 +5,7 @@
 #![deny(unsafe_code)]
 
 pub mod admin;
+mod assembly;
 pub mod cli;
 pub mod client;
 pub mod config;

@@ -19,6 +19,8 @@ use crate::admin::metrics::Summary;
 const SLOTS_MAX: usize = 1_000;
 /// Reads among them, whose answers come all at once: at most so many frames of unsent bytes.
 const PARKED_MAX: usize = 64;
+/// Bytes of writes of one connection that may wait for a commit before reading from it stops.
+const OWED_BYTES_MAX: usize = 4 << 20;
 /// Unsent bytes above which reading from a connection stops until it has taken them.
 const UNSENT_BYTES_HIGH: usize = 1 << 20;
 /// Received bytes that may wait behind a handshake or a full queue.
@@ -47,6 +49,7 @@ pub(crate) enum Slot {
     Write {
         xid: Xid,
         op: OpCode,
+        body_bytes: usize,
         since_us: u64,
     },
     Sync {
@@ -108,6 +111,8 @@ pub(crate) struct Connection {
     pub(crate) slots: VecDeque<Slot>,
     /// Parked slots among them.
     pub(crate) parked: usize,
+    /// Body bytes of the writes among them.
+    pub(crate) owed_bytes: usize,
     /// Received and not yet consumed.
     pub(crate) held: Vec<u8>,
     /// Encoded and not yet taken by the socket, from `unsent_start` on.
@@ -134,6 +139,7 @@ impl Connection {
             ids: vec![id],
             slots: VecDeque::new(),
             parked: 0,
+            owed_bytes: 0,
             held: Vec::new(),
             unsent: Vec::new(),
             unsent_start: 0,
@@ -149,6 +155,7 @@ impl Connection {
             Phase::Open => {
                 self.slots.len() < SLOTS_MAX
                     && self.parked < PARKED_MAX
+                    && self.owed_bytes < OWED_BYTES_MAX
                     && self.unsent_bytes().len() < UNSENT_BYTES_HIGH
             }
             Phase::Connecting { .. } => self.held.len() < HELD_BYTES_MAX,
@@ -183,6 +190,7 @@ impl Connection {
         self.phase = Phase::Closing;
         self.slots = VecDeque::new();
         self.parked = 0;
+        self.owed_bytes = 0;
         self.held = Vec::new();
     }
 

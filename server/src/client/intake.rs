@@ -210,7 +210,9 @@ impl Shard {
             let Some(key) = self.key_at(index) else { return };
             self.outbox.push(ToSequencer::Sync { connection: key, session });
         } else {
-            connection.push_slot(Slot::Write { xid, op, since_us });
+            let body_bytes = body.len();
+            connection.owed_bytes += body_bytes;
+            connection.push_slot(Slot::Write { xid, op, body_bytes, since_us });
             let Some(key) = self.key_at(index) else { return };
             let write = Write { connection: key, session, xid, op, body, seal_before };
             self.outbox.push(ToSequencer::Write(write));

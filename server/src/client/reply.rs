@@ -135,11 +135,13 @@ impl Shard {
     /// The result of a write has come.
     pub(super) fn fill_write(&mut self, key: ConnectionKey, xid: Xid, entry: &Entry) {
         let Some(connection) = self.connections.find(key) else { return };
-        let Some(&Slot::Write { xid: owed, op, since_us }) = connection.slots.front() else {
+        let Some(&Slot::Write { xid: owed, op, body_bytes, since_us }) = connection.slots.front()
+        else {
             return;
         };
         assert!(owed == xid, "results come in the order of the writes");
         connection.slots.pop_front();
+        connection.owed_bytes -= body_bytes;
         let Some(outcome) = &entry.outcome else { return };
         let fill = |out: &mut Vec<u8>| match &outcome.result {
             Ok(result) => {

@@ -19,8 +19,8 @@ use crate::runtime::clock::{monotonic_ms, sleep};
 use crate::runtime::mailbox::{Receiver, Sender};
 use crate::runtime::net::{Sent, Socket};
 use crate::runtime::{spawn, yield_if_needed};
-use crate::sequencer::message::{ConnectionKey, ToShard};
-use crate::sequencer::run::{Announced, Input, now};
+use crate::sequencer::message::{ConnectionKey, ToSequencer, ToShard};
+use crate::sequencer::run::{Announced, now};
 
 /// Bytes received in one go, per core: many pipelined requests, or a quarter of the largest frame.
 const SCRATCH_BYTES: usize = 256 << 10;
@@ -41,7 +41,7 @@ pub struct Parts {
     pub shard: Shard,
     pub inbox: Receiver<ToShard>,
     pub visits: Receiver<Visit>,
-    pub sequencer: Sender<Input>,
+    pub sequencer: Sender<ToSequencer>,
     pub announced: Arc<Announced>,
     /// Half a tick: how often touched sessions are handed over.
     pub touch_interval: Duration,
@@ -63,7 +63,7 @@ struct Door {
 struct Core {
     shard: Shard,
     inbox: Receiver<ToShard>,
-    sequencer: Sender<Input>,
+    sequencer: Sender<ToSequencer>,
     announced: Arc<Announced>,
     words: Sender<Word>,
     scratch: Box<[u8]>,
@@ -269,7 +269,7 @@ impl Core {
     fn carry_out(&mut self) {
         let mut sent = false;
         for message in self.shard.take_outbox() {
-            self.sequencer.push(Input::Shard(message));
+            self.sequencer.push(message);
             sent = true;
         }
         if sent {

@@ -112,7 +112,9 @@ fn snapshots(s: &mut Settings) -> Result<SnapshotConfig, ConfigError> {
     let hours = s
         .number("autopurge.purgeInterval", 0..=24 * 366, "hours")?
         .unwrap_or(limits::PURGE_HOURS_DEFAULT);
+    let kept_kib = s.number("menagerie.autopurge.sizeLimitInKb", 1..=u64::MAX >> 10, "KiB")?;
     Ok(SnapshotConfig {
+        kept_bytes_max: kept_kib.map(|kib| kib << 10),
         txns_max: s
             .number("snapCount", 2..=u64::MAX >> 1, "transactions")?
             .unwrap_or(limits::SNAPSHOT_TXNS_DEFAULT),

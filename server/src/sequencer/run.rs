@@ -6,8 +6,10 @@
 //! [`LogEvent`]; a failed commit ends the task, and with it the server.
 
 use std::collections::BTreeMap;
+use std::future::poll_fn;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use menagerie_engine::disk::SystemDisk;
@@ -17,7 +19,7 @@ use menagerie_wire::{SessionId, Zxid};
 
 use crate::admin::metrics::WriteCounters;
 
-use crate::housekeeping::{Housekeeper, SnapshotPolicy};
+use crate::housekeeping::{Housekeeper, Kept, SnapshotPolicy};
 use crate::runtime::clock::{self, sleep};
 use crate::runtime::log_event::LogEvent;
 use crate::runtime::mailbox::{Receiver, Sender};
@@ -27,6 +29,9 @@ use crate::sequencer::{Delivery, Now, Output, Sequencer};
 
 /// How often the clock is looked at for expiry.
 const TICK: Duration = Duration::from_millis(50);
+/// Bytes that may gather behind the commit under way: above, requests wait in their mailbox, and
+/// connections that are owed much are not read.
+const PENDING_BYTES_MAX: usize = 64 << 20;
 /// How long the log must be quiet before it gets its mark.
 const IDLE_BEFORE_MARK: Duration = Duration::from_millis(200);
 
@@ -48,14 +53,15 @@ impl Announced {
     }
 }
 
-/// What the sequencer's core can be told.
+/// What the sequencer's core can be told beside the shards' requests.
 pub enum Input {
-    Shard(ToSequencer),
     /// The log's ring has completed something.
     Completed,
     Tick,
     /// A question from another core; answered with the state of this turn.
     Ask(Question, Sender<Answered>),
+    /// A snapshot is written, or could not be.
+    Kept(Kept),
     /// Finish what is under way, sync the log, stop the shards.
     Stop,
 }
@@ -84,6 +90,9 @@ pub struct Answered {
 pub struct Parts {
     pub sequencer: Sequencer,
     pub writer: Writer<SystemDisk>,
+    /// Requests of the shards. Not taken while too much waits for the log.
+    pub requests: Receiver<ToSequencer>,
+    /// Everything else. Always taken.
     pub inbox: Receiver<Input>,
     /// For the sub-tasks that wait on this core's behalf.
     pub own_door: Sender<Input>,
@@ -146,29 +155,58 @@ impl Running {
     async fn serve(&mut self) -> Result<(), WalError> {
         self.parts.sequencer.start(&mut self.out);
         loop {
-            self.parts.inbox.filled().await;
+            poll_fn(|cx| self.poll_input(cx)).await;
             let now = now();
             while let Some(input) = self.parts.inbox.try_receive() {
                 match input {
-                    Input::Shard(message) => {
-                        self.parts.sequencer.on_message(message, now, &mut self.out);
-                    }
                     Input::Completed => self.collect()?,
                     Input::Tick => self.on_tick(now)?,
                     Input::Ask(question, asker) => self.answer(question, &asker, now),
+                    Input::Kept(kept) => self.on_kept(&kept),
                     Input::Stop => return Ok(()),
                 }
             }
+            self.take_requests(now)?;
             self.commit()?;
             self.deliver();
         }
     }
 
-    /// Appends what was judged and, when the log is free, commits it.
-    fn commit(&mut self) -> Result<(), WalError> {
+    /// Ready when there is something to do.
+    fn poll_input(&self, cx: &Context<'_>) -> Poll<()> {
+        let inbox = self.parts.inbox.poll_filled(cx);
+        if self.is_full() {
+            // The end of the commit under way comes through the inbox.
+            return inbox;
+        }
+        let requests = self.parts.requests.poll_filled(cx);
+        if inbox.is_ready() { inbox } else { requests }
+    }
+
+    /// Whether requests have to wait for the log.
+    fn is_full(&self) -> bool {
+        self.parts.writer.is_under_way() && self.parts.writer.pending_bytes() > PENDING_BYTES_MAX
+    }
+
+    fn take_requests(&mut self, now: Now) -> Result<(), WalError> {
+        while !self.is_full() {
+            let Some(message) = self.parts.requests.try_receive() else { return Ok(()) };
+            self.parts.sequencer.on_message(message, now, &mut self.out);
+            self.append()?;
+        }
+        Ok(())
+    }
+
+    fn append(&mut self) -> Result<(), WalError> {
         for (zxid, txn) in self.out.appends.drain(..) {
             self.parts.writer.append(zxid, &txn)?;
         }
+        Ok(())
+    }
+
+    /// When the log is free, commits what was judged.
+    fn commit(&mut self) -> Result<(), WalError> {
+        self.append()?;
         if !self.parts.writer.is_under_way() && self.parts.sequencer.close_batch() {
             self.parts.writer.submit()?;
             self.last_commit = Instant::now();
@@ -204,6 +242,20 @@ impl Running {
             self.parts.snapshots.taken(committed.last_zxid(), self.parts.writer.stats());
         }
         Ok(())
+    }
+
+    fn on_kept(&mut self, kept: &Kept) {
+        let counters = &mut self.parts.sequencer.counters;
+        match &kept.result {
+            Ok(time) => {
+                tracing::info!("snapshot {} written in {time:?}", kept.zxid);
+                counters.snapshot_ms.record(u64::try_from(time.as_millis()).unwrap_or(u64::MAX));
+            }
+            Err(error) => {
+                counters.snapshot_errors += 1;
+                tracing::error!("snapshot {} failed, the log is kept: {error}", kept.zxid);
+            }
+        }
     }
 
     /// Enqueues to all shards, then announces, then wakes: only then may a reply leave.
@@ -255,7 +307,7 @@ impl Running {
 
     /// Commits what is judged, tells its writers, and leaves a synced log behind.
     fn stop(mut self) -> Result<(), WalError> {
-        self.commit()?;
+        self.append()?;
         self.parts.sequencer.close_batch();
         let durable = self.parts.writer.flush()?;
         self.parts.sequencer.on_logged(durable, &mut self.out);
