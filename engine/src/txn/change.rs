@@ -15,6 +15,8 @@ pub enum ChangeKind {
 pub struct Change {
     pub kind: ChangeKind,
     pub path: Box<str>,
+    /// Length of the data that was written with it.
+    pub data_bytes: usize,
     /// The node's list: who may be told about it. Of a deleted node, its last one.
     pub acl: AclHandle,
     /// The parent's list, for those who watch its children. Open when they learn nothing.

@@ -151,7 +151,8 @@ pub(super) fn apply(
         }
     };
     let acl = AclHandle::new(&create.acl);
-    changes.push(Change { kind: ChangeKind::Created, path, acl, parent_acl });
+    let kind = ChangeKind::Created;
+    changes.push(Change { kind, path, data_bytes: data_len, acl, parent_acl });
     Ok(result)
 }
 

@@ -50,7 +50,8 @@ pub(super) fn apply(
         remove_below(tree, path, header.zxid)?;
     }
     remove(tree, path, header.zxid)?;
-    changes.push(Change { kind: ChangeKind::Deleted, path: path.into(), acl, parent_acl });
+    let kind = ChangeKind::Deleted;
+    changes.push(Change { kind, path: path.into(), data_bytes: 0, acl, parent_acl });
     Ok(OpResult::Delete)
 }
 

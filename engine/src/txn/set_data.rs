@@ -55,7 +55,8 @@ pub(super) fn apply(
     tree.set_data(path, data, version, header.zxid, header.time_ms)?;
     quota::resized(tree, path, grown);
     let (kind, parent_acl) = (ChangeKind::DataChanged, AclHandle::OPEN);
-    changes.push(Change { kind, path: path.into(), acl, parent_acl });
+    let data_bytes = data.map_or(0, <[u8]>::len);
+    changes.push(Change { kind, path: path.into(), data_bytes, acl, parent_acl });
     Ok(OpResult::SetData { stat })
 }
 

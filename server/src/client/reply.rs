@@ -4,15 +4,22 @@
 //! body from the tree; when the read is refused, the body is taken back and the code put in.
 
 use menagerie_engine::txn::{Caller, read};
+use menagerie_wire::data::Stat;
 use menagerie_wire::jute::jute_len;
 use menagerie_wire::proto::{ReplyHeader, Request};
 use menagerie_wire::{Encode, ErrorCode, OpCode, Xid, Zxid, frame};
 
+use crate::admin::metrics::Namespaces;
 use crate::client::connection::{Reply, Slot};
 use crate::client::intake::is_write;
 use crate::client::shard::Shard;
 use crate::sequencer::message::ConnectionKey;
 use crate::sequencer::publication::Entry;
+
+/// A ReplyHeader: xid, zxid, err.
+const REPLY_HEADER_BYTES: usize = 16;
+/// The length of a buffer, a string or a list.
+const LENGTH_BYTES: usize = 4;
 
 /// Writes one framed reply. `fill` may refuse; whatever body it leaves then is sent with its code.
 fn put_framed(
@@ -32,6 +39,25 @@ fn put_framed(
     let len = jute_len(out.len() - start - frame::LENGTH_BYTES);
     out[start..start + frame::LENGTH_BYTES].copy_from_slice(&len.to_be_bytes());
     result
+}
+
+/// Counts a read by its namespace, from the body that answers it. What multiRead reads is not
+/// counted.
+// ZooKeeper: DataTree.getData, statNode, getChildren.
+fn count_read(namespaces: &mut Namespaces, request: &Request<'_>, body: &[u8]) {
+    let names_bytes = |stat_bytes: usize| {
+        let names = body.first_chunk().map_or(0, |count| i32::from_be_bytes(*count));
+        let lengths = (1 + usize::try_from(names).unwrap_or(0)) * LENGTH_BYTES;
+        body.len().saturating_sub(lengths + stat_bytes)
+    };
+    let (path, bytes) = match request {
+        Request::Exists(read) => (&read.path, 0),
+        Request::GetData(read) => (&read.path, body.len().saturating_sub(LENGTH_BYTES + Stat::LEN)),
+        Request::GetChildren(read) => (&read.path, names_bytes(0)),
+        Request::GetChildren2(read) => (&read.path, names_bytes(Stat::LEN)),
+        _ => return,
+    };
+    namespaces.record_read(path, bytes);
 }
 
 /// A request whose answer is queued.
@@ -92,12 +118,16 @@ impl Shard {
     }
 
     fn answer_read(&mut self, index: u32, xid: Xid, zxid: Zxid, request: &Request<'_>) {
-        let Self { connections, root, settings, .. } = self;
+        let Self { connections, root, settings, counters, .. } = self;
         let Some(connection) = connections.at_mut(index) else { return };
         let caller = Caller { session: connection.session, ids: &connection.ids };
+        let body_start = connection.unsent.len() + frame::LENGTH_BYTES + REPLY_HEADER_BYTES;
         let result = put_framed(&mut connection.unsent, xid, zxid, |out| {
             read::answer(root.view(), &settings.rules, &caller, request, out)
         });
+        if result.is_ok() {
+            count_read(&mut counters.namespaces, request, &connection.unsent[body_start..]);
+        }
         self.mark_dirty(index);
         self.arm(index, request, result);
     }
@@ -143,6 +173,9 @@ impl Shard {
         connection.slots.pop_front();
         connection.owed_bytes -= body_bytes;
         let Some(outcome) = &entry.outcome else { return };
+        for change in &outcome.changes {
+            self.counters.namespaces.record_write(&change.path, change.data_bytes);
+        }
         let fill = |out: &mut Vec<u8>| match &outcome.result {
             Ok(result) => {
                 result.encode_body(out);
