@@ -22,6 +22,8 @@ pub const REPLY_TIME_MAX: Duration = Duration::from_secs(10);
 pub struct Control {
     lane: Lane,
     xid: i32,
+    session: i64,
+    passwd: Vec<u8>,
 }
 
 /// A reply with a body.
@@ -50,12 +52,29 @@ impl Control {
     /// # Errors
     /// As [`Self::connect`].
     pub fn connect_having_seen(address: SocketAddr, last_zxid: i64) -> io::Result<Self> {
-        let mut lane = Lane::connect(address)?;
-        lane.send(&connect_request(&Opening::new(), last_zxid, 0, &[0; 16]));
-        if !matches!(lane.receive(REPLY_TIME_MAX), Received::Frame(_)) {
-            return Err(io::Error::other("no session for the control connection"));
+        Self::claim(address, last_zxid, 0, &[0; 16])
+    }
+
+    /// The same session on a new connection, after its server was restarted.
+    ///
+    /// # Errors
+    /// As [`Self::connect`], and when the session is gone.
+    pub fn resumed(&self, address: SocketAddr) -> io::Result<Self> {
+        let resumed = Self::claim(address, 0, self.session, &self.passwd)?;
+        if resumed.session == self.session {
+            return Ok(resumed);
         }
-        let mut control = Self { lane, xid: 0 };
+        Err(io::Error::other("the session of the control connection did not outlive a restart"))
+    }
+
+    fn claim(address: SocketAddr, last_zxid: i64, id: i64, passwd: &[u8]) -> io::Result<Self> {
+        let mut lane = Lane::connect(address)?;
+        lane.send(&connect_request(&Opening::new(), last_zxid, id, passwd));
+        let session = session_of(&lane.receive(REPLY_TIME_MAX));
+        let Some((session, passwd)) = session else {
+            return Err(io::Error::other("no session for the control connection"));
+        };
+        let mut control = Self { lane, xid: 0, session, passwd };
         let scheme = Field::Text(Some("digest".to_owned()));
         let auth = vec![Field::Int(0), scheme, Field::Data(Some(SUPER.into()))];
         control.call(100, auth)?;
@@ -184,4 +203,15 @@ pub fn connect_request(opening: &Opening, last_zxid: i64, session: i64, passwd: 
     message.put_buffer(Some(passwd));
     message.extend(opening.read_only);
     framed(&message)
+}
+
+/// Session id and password of a ConnectResponse that gives a session.
+#[must_use]
+pub fn session_of(reply: &Received) -> Option<(i64, Vec<u8>)> {
+    let Received::Frame(frame) = reply else { return None };
+    let mut reader = Reader::new(frame);
+    let (_protocol, _timeout) = (reader.int().ok()?, reader.int().ok()?);
+    let id = reader.long().ok()?;
+    let passwd = reader.buffer().ok()??.to_vec();
+    (id != 0).then_some((id, passwd))
 }

@@ -15,6 +15,8 @@ use crate::random::Random;
 const SLOT_COUNT: usize = 3;
 const STEP_COUNT_MIN: usize = 20;
 const STEP_COUNT_SPREAD: usize = 60;
+/// Of scripts. A restart takes as long as many steps.
+const RESTART_PERCENT: usize = 5;
 const TTL_MS_MAX: i64 = (1 << 40) - 1;
 
 /// The script of a seed.
@@ -24,7 +26,12 @@ pub fn generate(seed: u64) -> Script {
     let (quota, supers) = (random.chance(15), random.chance(25));
     let mut generator = Generator { random, quota, supers, judged_early: false };
     let count = STEP_COUNT_MIN + generator.random.below(STEP_COUNT_SPREAD);
-    Script { steps: (0..count).map(|_| generator.step()).collect() }
+    let mut steps: Vec<_> = (0..count).map(|_| generator.step()).collect();
+    if generator.random.chance(RESTART_PERCENT) {
+        let action = Action::Restart { kill: generator.random.chance(70) };
+        steps.insert(generator.random.below(count), Step { slot: 0, action });
+    }
+    Script { steps }
 }
 
 struct Generator {

@@ -117,6 +117,23 @@ impl Pair {
         Ok(())
     }
 
+    /// Restarts the second server on its data, when it is a Menagerie of this test.
+    ///
+    /// # Errors
+    /// When it does not serve its old sessions.
+    pub fn restart_second(&mut self, kill: bool) -> io::Result<()> {
+        let side = &mut self.sides[1];
+        let Server::Menagerie { process } = &mut side.server else { return Ok(()) };
+        if kill {
+            process.kill();
+        } else {
+            process.stop();
+        }
+        process.restart();
+        side.control = side.control.resumed(side.address)?;
+        Ok(())
+    }
+
     /// What the second server wrote to its log, when this test started it.
     #[must_use]
     pub fn second_log(&self) -> String {

@@ -106,6 +106,11 @@ impl Run<'_> {
                     self.slots[step.slot].lanes = None;
                     continue;
                 }
+                Action::Restart { kill } => {
+                    self.slots.iter_mut().for_each(|slot| slot.lanes = None);
+                    self.pair.restart_second(*kill)?;
+                    continue;
+                }
                 Action::Ask(requests) => self.ask(step.slot, requests)?,
                 Action::Frame(bytes) => self.frame(step.slot, bytes)?,
             };
@@ -326,6 +331,7 @@ impl Action {
         match self {
             Self::Open(_) => "open".to_owned(),
             Self::Drop => "drop".to_owned(),
+            Self::Restart { .. } => "restart".to_owned(),
             Self::Frame(_) => "frame".to_owned(),
             Self::Ask(requests) => {
                 requests.last().map(|request| op_name(request.op)).unwrap_or_default()

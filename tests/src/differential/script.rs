@@ -31,6 +31,9 @@ pub enum Action {
     Open(Opening),
     /// Drops the TCP connection; the session lives on.
     Drop,
+    /// All TCP connections end, because Menagerie is killed or stopped, and started again. Apache
+    /// ZooKeeper goes on: what it has in memory is what must have been kept.
+    Restart { kill: bool },
     /// Sends requests in one write, and reads as many replies.
     Ask(Vec<Request>),
     /// Sends bytes that no server takes for a request.
@@ -123,7 +126,7 @@ impl Script {
             Action::Ask(requests) | Action::Open(Opening { eager: requests, .. }) => {
                 requests.iter().any(|request| request.fields.iter().any(Field::is_special))
             }
-            Action::Drop | Action::Frame(_) => false,
+            Action::Drop | Action::Restart { .. } | Action::Frame(_) => false,
         })
     }
 }
@@ -259,6 +262,7 @@ impl fmt::Display for Step {
         match &self.action {
             Action::Open(opening) => write!(f, "{opening}"),
             Action::Drop => f.write_str("drop"),
+            Action::Restart { kill } => write!(f, "restart of the server, kill: {kill}"),
             Action::Frame(bytes) => write!(f, "bytes {bytes:02x?}"),
             Action::Ask(requests) => write_list(f, requests, " | "),
         }

@@ -88,7 +88,7 @@ fn simpler_steps(step: &Step) -> Vec<Step> {
                 simpler.push(with(Action::Open(Opening { eager, ..opening.clone() })));
             }
         }
-        Action::Drop | Action::Frame(_) => {}
+        Action::Drop | Action::Restart { .. } | Action::Frame(_) => {}
     }
     simpler
 }
@@ -172,7 +172,7 @@ mod tests {
     fn requests(script: &Script) -> impl Iterator<Item = &Request> {
         script.steps.iter().flat_map(|step| match &step.action {
             Action::Ask(requests) => &requests[..],
-            Action::Open(_) | Action::Drop | Action::Frame(_) => &[],
+            Action::Open(_) | Action::Drop | Action::Restart { .. } | Action::Frame(_) => &[],
         })
     }
 

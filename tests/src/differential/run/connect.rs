@@ -3,7 +3,7 @@
 
 use super::exchange::read;
 use super::{CLOSE_TIME_MAX, Outcome, PING, Run, Session};
-use crate::differential::control::{REPLY_TIME_MAX, connect_request};
+use crate::differential::control::{REPLY_TIME_MAX, connect_request, session_of};
 use crate::differential::deviations::claim_for_apache;
 use crate::differential::lane::{Lane, Received};
 use crate::differential::pair::{Kind, Side};
@@ -154,14 +154,4 @@ impl Run<'_> {
             outcome[index] += &format!("\nowner: {}", self.view(index, &[], &exchange));
         }
     }
-}
-
-/// Session id and password of a ConnectResponse that gives a session.
-fn session_of(reply: &Received) -> Option<(i64, Vec<u8>)> {
-    let Received::Frame(frame) = reply else { return None };
-    let mut reader = Reader::new(frame);
-    let (_protocol, _timeout) = (reader.int().ok()?, reader.int().ok()?);
-    let id = reader.long().ok()?;
-    let passwd = reader.buffer().ok()??.to_vec();
-    (id != 0).then_some((id, passwd))
 }
