@@ -16,6 +16,7 @@ pub mod cpu;
 pub mod error;
 pub mod fleet;
 pub mod framed;
+pub mod grown_tree;
 pub mod latency;
 pub mod open_loop;
 pub mod poller;
