@@ -4,7 +4,8 @@
 //! them come the odd paths, flags, versions, ACLs and lengths where a reimplementation goes wrong.
 //! A script has a mood: with or without quotas, with or without a super user. Quota scripts do not
 //! pipeline, because ZooKeeper judges a quota by the tree of the moment and not by what is under
-//! way; a bulky one makes and takes away hundreds of children; nothing writes to `/zookeeper/config` as super, because that spoils Apache's server.
+//! way; a bulky one makes and takes away hundreds of children; nothing writes to
+//! `/zookeeper/config` as super, because that spoils Apache's server.
 
 mod requests;
 mod values;
