@@ -115,8 +115,8 @@ const IDLESS_SCHEMES: [&str; 2] = ["", "auth"];
 
 /// One entry of a node's access list.
 ///
-/// A null scheme reads as the empty one, which is no scheme and is refused as an invalid ACL. A null
-/// id does not decode, except beside a scheme whose id nobody looks at
+/// A null scheme reads as the empty one, which is no scheme and is refused as an invalid ACL. A
+/// null id does not decode, except beside a scheme whose id nobody looks at
 /// (ZooKeeper: `PrepRequestProcessor.fixupACL`).
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Acl<'a> {

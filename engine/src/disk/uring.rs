@@ -21,8 +21,8 @@
 //! ```
 //!
 //! With three runnable threads per core all of them scatter by milliseconds and none is ahead: each
-//! commit then waits for a turn of a kernel worker. A thread that blocks in pwrite and fdatasync was
-//! ahead there (p50 261 against 415 µs of the first line), at the price of being a thread.
+//! commit then waits for a turn of a kernel worker. A thread that blocks in pwrite and fdatasync
+//! was ahead there (p50 261 against 415 µs of the first line), at the price of being a thread.
 //!
 //! It keeps one commit under way, never retries, and knows nothing of what it writes.
 

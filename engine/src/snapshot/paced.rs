@@ -5,7 +5,8 @@
 //! So the file is written in small pieces at a bounded rate; each piece is sent to the disk at
 //! once, and no more than a window of them is on its way. The sync at the end has little to do.
 //!
-//! The one unsafe call of this module is `sync_file_range(2)`, which is not in the standard library.
+//! The one unsafe call of this module is `sync_file_range(2)`, which is not in the standard
+//! library.
 
 use std::fs::File;
 use std::io::{self, Write};

@@ -151,7 +151,11 @@ fn a_tree() -> Tree {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 60, failure_persistence: None, ..Default::default() })]
+    #![proptest_config(ProptestConfig {
+        cases: 60,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
 
     #[test]
     fn what_is_written_is_read(
@@ -184,7 +188,8 @@ proptest! {
         let directory = tempfile::tempdir().expect("directory");
         let mut bytes = write_small(&a_tree().seal(), directory.path());
         let body = HEADER_BYTES..bytes.len() - FOOTER_BYTES;
-        let is_frame = frames(&bytes).into_iter().map(|at| at..at + FRAME_BYTES).collect::<Vec<_>>();
+        let frames = frames(&bytes).into_iter();
+        let is_frame = frames.map(|at| at..at + FRAME_BYTES).collect::<Vec<_>>();
         for (place, value) in places {
             let at = body.start + place.index(body.len());
             if !is_frame.iter().any(|frame| frame.contains(&at)) {

@@ -149,9 +149,9 @@ impl Shard {
         }
     }
 
-    /// Answers what waits at the front of the queue for nothing but the root. All of it, whether the
-    /// client reads or not: the next root would show these reads too much, and what the next commit
-    /// answers stands behind them.
+    /// Answers what waits at the front of the queue for nothing but the root. All of it, whether
+    /// the client reads or not: the next root would show these reads too much, and what the next
+    /// commit answers stands behind them.
     pub(super) fn answer_parked(&mut self, index: u32) {
         loop {
             let Some(connection) = self.connections.at_mut(index) else { return };
