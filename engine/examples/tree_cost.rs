@@ -1,10 +1,13 @@
-//! What the tree costs: nanoseconds of CPU per lookup and update, bytes per node.
+//! What the tree costs: nanoseconds of CPU per lookup and update, bytes per node, snapshots.
 //!
 //! `cargo run --release -p menagerie-engine --example tree_cost [NODES]`
 #![allow(clippy::print_stdout)]
 
 use std::hint::black_box;
+use std::sync::atomic::AtomicBool;
+use std::time::Instant;
 
+use menagerie_engine::snapshot::{Pace, load, write};
 use menagerie_engine::tree::{NewNode, Owner, Tree};
 use menagerie_wire::Zxid;
 use menagerie_wire::data::{Acl, perms};
@@ -68,9 +71,29 @@ fn measure(shape: &str, nodes: usize, per_directory: usize) {
         println!("  set in batches of {batch}, a root held: {each} ns");
         drop(held);
     }
+    snapshot(&mut tree, shape);
     let start = cpu_ns();
     drop(tree);
     println!("  drop: {} ms", (cpu_ns() - start) / 1_000_000);
+}
+
+/// Wall time, since other threads and the disk take part.
+fn snapshot(tree: &mut Tree, shape: &str) {
+    let directory = std::env::temp_dir().join(format!("tree-cost-{}", std::process::id()));
+    std::fs::create_dir_all(&directory).expect(shape);
+    let (root, stop) = (tree.seal(), AtomicBool::new(false));
+    let start = Instant::now();
+    let written = write(&root, &directory, Pace::UNPACED, &stop).expect(shape);
+    let (mib, took) = (written.bytes as f64 / 1048576.0, start.elapsed());
+    println!("  snapshot of {mib:.0} MiB written at {:.0} MiB/s", mib / took.as_secs_f64());
+    for threads in [1, 2] {
+        let start = Instant::now();
+        let loaded = load(&written.path, threads).expect(shape);
+        println!("  loaded by {threads} + 1 threads in {} ms", start.elapsed().as_millis());
+        assert_eq!(loaded.view().digest(), root.view().digest());
+        println!("  {} bytes per node asked for", loaded.memory().1 / written.nodes);
+    }
+    std::fs::remove_dir_all(&directory).expect(shape);
 }
 
 fn create(tree: &mut Tree, path: &str, data: &[u8], zxid: &mut i64) {

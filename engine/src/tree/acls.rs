@@ -9,22 +9,21 @@ use super::block::Link;
 use super::heap::Heap;
 use super::{bytes, entry, map};
 
-/// Counts `users` more nodes with this list and returns its address.
-pub(super) fn intern(heap: &mut Heap, acls: &mut Link, jute: &[u8], users: u64) -> u64 {
+/// Counts one node more with this list and returns its address.
+pub(super) fn intern(heap: &mut Heap, acls: &mut Link, jute: &[u8]) -> u64 {
     if jute == OPEN {
         return 0;
     }
-    if map::find(acls, jute).is_none() {
-        let list = bytes::create(heap.arena(), jute);
+    if let Some(entry) = map::own(heap, acls, jute) {
+        let (count, list) = entry::read(entry);
         let address = list.address();
-        let entry = entry::create(heap.arena(), users, list);
-        map::insert(heap, acls, jute, entry);
+        entry::set_number(heap, entry, count + 1);
         return address;
     }
-    let entry = map::own(heap, acls, jute);
-    let (count, list) = entry::read(entry);
+    let list = bytes::create(heap.arena(), jute);
     let address = list.address();
-    entry::set_number(heap, entry, count + users);
+    let entry = entry::create(heap.arena(), 1, list);
+    map::insert(heap, acls, jute, entry);
     address
 }
 
@@ -33,7 +32,7 @@ pub(super) fn release(heap: &mut Heap, acls: &mut Link, jute: &[u8]) {
     if jute == OPEN {
         return;
     }
-    let entry = map::own(heap, acls, jute);
+    let entry = map::own(heap, acls, jute).expect("a list in use is in the table");
     let (count, _) = entry::read(entry);
     assert!(count > 0, "more nodes let go of an access list than used it");
     if count > 1 {

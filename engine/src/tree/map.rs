@@ -39,17 +39,18 @@ pub(super) fn find<'a>(map: &'a Link, name: &[u8]) -> Option<&'a Link> {
     page.search(name).ok().map(|i| page.link(i))
 }
 
-/// Write access to what a name, which is there, leads to.
-pub(super) fn own<'a>(heap: &mut Heap, mut map: &'a mut Link, name: &[u8]) -> &'a mut Link {
+/// Write access to what `name` leads to. Pages on the way are copied even when it is not there.
+pub(super) fn own<'a>(heap: &mut Heap, mut map: &'a mut Link, name: &[u8]) -> Option<&'a mut Link> {
     loop {
-        let top = read(map);
+        map.prefetch(PAGE_BYTES);
+        let top = page(map)?;
         let (is_leaf, at) = match top.is_leaf() {
-            true => (true, top.search(name).expect("an edit follows a find")),
+            true => (true, top.search(name).ok()?),
             false => (false, top.route(name)),
         };
         let link = PageMut::new(heap.own(map)).into_link(at);
         if is_leaf {
-            return link;
+            return Some(link);
         }
         map = link;
     }

@@ -262,11 +262,12 @@ impl Tree {
     // ZooKeeper: DataTree.createNode, DataTree.setCversionPzxid
     pub fn raise_parent(&mut self, parent: &str, cversion: i32, pzxid: Zxid) {
         if view::find(&self.state, parent).is_some_and(|node| node.cversion() < cversion) {
-            self.edit(parent, |heap, link| {
+            let raised = self.edit(parent, |heap, link| {
                 let mut node = znode::own_full(heap, link);
                 node.set_cversion(cversion);
                 node.set_pzxid(pzxid);
             });
+            raised.expect("the parent was found before");
         }
     }
 
@@ -274,7 +275,8 @@ impl Tree {
     // ZooKeeper: DataTree.deleteNode
     pub fn raise_pzxid(&mut self, parent: &str, pzxid: Zxid) {
         if view::find(&self.state, parent).is_some_and(|node| node.pzxid() < pzxid) {
-            self.edit(parent, |heap, link| znode::own_full(heap, link).set_pzxid(pzxid));
+            self.edit(parent, |heap, link| znode::own_full(heap, link).set_pzxid(pzxid))
+                .expect("the parent was found before");
         }
     }
 
@@ -301,7 +303,7 @@ impl Tree {
         let old = (node.acl_word() != 0).then(|| node.acl().jute().to_vec());
         // First the new one: when it is the old one, its count must not touch 0.
         let new = self.intern(acl);
-        self.edit(path, |heap, link| znode::own_full(heap, link).set_acl(new, aversion));
+        self.edit(path, |heap, link| znode::own_full(heap, link).set_acl(new, aversion))?;
         if let Some(jute) = old {
             acls::release(&mut self.heap, &mut self.state.acls, &jute);
         }
@@ -335,7 +337,7 @@ impl Tree {
         if acl == const { &[Acl::world(perms::ALL)] } {
             return 0;
         }
-        acls::intern(&mut self.heap, &mut self.state.acls, &acl::encode(acl), 1)
+        acls::intern(&mut self.heap, &mut self.state.acls, &acl::encode(acl))
     }
 
     fn replace_data(
@@ -344,29 +346,37 @@ impl Tree {
         data: Option<&[u8]>,
         then: impl FnOnce(&mut Heap, &mut Link),
     ) -> Result<(), TreeError> {
-        let old_len = view::find(&self.state, path).ok_or(TreeError::NoNode)?.data_len();
         let crc = digest::prefix(path, data);
-        self.edit(path, |heap, link| {
+        let old_len = self.edit(path, |heap, link| {
+            let old_len = znode::read(link).data_len();
             znode::set_data(heap, link, data, crc);
             then(heap, link);
-        });
+            old_len
+        })?;
         self.state.data_bytes += size(path, data.map_or(0, <[u8]>::len));
         self.state.data_bytes -= size(path, old_len);
         Ok(())
     }
 
-    /// Changes a node that is there, and the digest with it.
-    fn edit(&mut self, path: &str, change: impl FnOnce(&mut Heap, &mut Link)) {
+    /// Changes a node, and the digest with it.
+    fn edit<T>(
+        &mut self,
+        path: &str,
+        change: impl FnOnce(&mut Heap, &mut Link) -> T,
+    ) -> Result<T, TreeError> {
         let link = own_path(&mut self.heap, &mut self.state.root, path, 0);
+        let link = link.ok_or(TreeError::NoNode)?;
         let before = znode::read(link).digest();
-        change(&mut self.heap, link);
+        let result = change(&mut self.heap, link);
         let after = znode::read(link).digest();
         self.weigh(path, after, before);
+        Ok(result)
     }
 
     /// As [`Self::edit`], where the parent gets `by` children more.
     fn edit_parent(&mut self, path: &str, by: i64, change: impl FnOnce(&mut Heap, &mut Link)) {
         let link = own_path(&mut self.heap, &mut self.state.root, path, by);
+        let link = link.expect("the parent was found before");
         let before = znode::read(link).digest();
         count_below(&mut self.heap, link, by);
         if path == state::QUOTA {
@@ -413,14 +423,25 @@ impl Tree {
     }
 }
 
-/// Owns the way to a node that is there; each node above it gets `by` descendants more.
-fn own_path<'a>(heap: &mut Heap, mut link: &'a mut Link, path: &str, by: i64) -> &'a mut Link {
-    for name in path::names(path).into_iter().flatten() {
+/// Owns the way to a node; each node above it gets `by` descendants more.
+///
+/// When there is no node at the path, the way so far is copied for nothing, which nobody sees; with
+/// a `by` other than 0 the node must be there.
+fn own_path<'a>(
+    heap: &mut Heap,
+    mut link: &'a mut Link,
+    path: &str,
+    by: i64,
+) -> Option<&'a mut Link> {
+    for name in path::names(path)? {
+        if znode::read(link).child_count() == 0 {
+            return None;
+        }
         count_below(heap, link, by);
         let children = znode::own_full(heap, link).into_children();
-        link = map::own(heap, children, name.as_bytes());
+        link = map::own(heap, children, name.as_bytes())?;
     }
-    link
+    Some(link)
 }
 
 fn count_below(heap: &mut Heap, link: &mut Link, by: i64) {

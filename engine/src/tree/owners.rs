@@ -56,8 +56,8 @@ pub(super) fn close(heap: &mut Heap, owners: &mut Link, id: SessionId) -> bool {
     if find(owners, id).is_none_or(|owner| owner.timeout_ms.is_none()) {
         return false;
     }
-    let entry = map::own(heap, owners, &key(id));
-    entry::set_number(heap, entry, 0);
+    let row = row(heap, owners, id);
+    entry::set_number(heap, row, 0);
     prune(heap, owners, id);
     true
 }
@@ -69,7 +69,7 @@ pub(super) fn add(heap: &mut Heap, owners: &mut Link, id: SessionId, path: &str)
 }
 
 pub(super) fn remove(heap: &mut Heap, owners: &mut Link, id: SessionId, path: &str) {
-    let row = map::own(heap, owners, &key(id));
+    let row = row(heap, owners, id);
     let paths = entry::own_link(heap, row);
     map::remove(heap, paths, path.as_bytes());
     prune(heap, owners, id);
@@ -82,7 +82,7 @@ fn row<'a>(heap: &mut Heap, owners: &'a mut Link, id: SessionId) -> &'a mut Link
         let entry = entry::create(heap.arena(), 0, Link::NONE);
         map::insert(heap, owners, &key, entry);
     }
-    map::own(heap, owners, &key)
+    map::own(heap, owners, &key).expect("the row is there by now")
 }
 
 /// Takes a row away that says nothing.
