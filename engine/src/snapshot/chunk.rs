@@ -2,6 +2,7 @@
 //!
 //! A string per node would mean a pointer per node to write and to validate. Here the archive has
 //! one vector of numbers and one of bytes, and the lengths in the heads say how the bytes are cut.
+#![deny(unsafe_code)]
 
 use rkyv::rancor::Failure;
 use rkyv::util::AlignedVec;

@@ -1,4 +1,5 @@
 //! The bytes around the chunks: header, frames, footer. All integers little-endian.
+#![deny(unsafe_code)]
 
 use menagerie_wire::Zxid;
 

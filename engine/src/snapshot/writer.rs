@@ -2,6 +2,7 @@
 //!
 //! The file gets its final name only when all of it is durable. Memory is one chunk and its
 //! archive, whatever the size of the tree; nothing here recurses, however deep the tree is.
+#![deny(unsafe_code)]
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};

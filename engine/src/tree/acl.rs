@@ -2,6 +2,7 @@
 //!
 //! Nearly every node of nearly every tree is open to anyone. That list has no entry at all: it is
 //! recognised when it comes in and stands for itself when it is asked for.
+#![deny(unsafe_code)]
 
 use std::sync::Arc;
 

@@ -3,6 +3,7 @@
 //! Nodes hold the address of the list, so that reading one looks nothing up; the table keeps the
 //! list alive as long as its count is above 0, and with it every state that still has such a node.
 //! The open list is address 0: it is not in the table and costs nothing.
+#![deny(unsafe_code)]
 
 use super::acl::OPEN;
 use super::block::Link;

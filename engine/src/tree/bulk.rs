@@ -7,6 +7,7 @@
 //!
 //! The source is not trusted: whatever it says, the result is a well-formed tree or an error, and
 //! what was built up to an error is freed.
+#![deny(unsafe_code)]
 
 use menagerie_wire::data::Acl;
 use menagerie_wire::jute::Reader;
@@ -335,28 +336,21 @@ impl<'a> Loader<'a> {
     }
 }
 
-/// Frees what an error has left behind.
-fn release(links: impl Iterator<Item = Link>) {
-    // SAFETY: nothing that is built here has been part of a tree, and each link is the only way to
-    // what it leads to.
-    unsafe { reach::release_all(&mut links.collect()) };
-}
-
 impl Drop for Lists {
     fn drop(&mut self) {
-        release(self.lists.drain(..));
+        reach::abandon(self.lists.drain(..));
     }
 }
 
 impl Drop for Section<'_> {
     fn drop(&mut self) {
-        release(self.items.drain(..).map(|item| item.link));
+        reach::abandon(self.items.drain(..).map(|item| item.link));
     }
 }
 
 impl Drop for Loader<'_> {
     fn drop(&mut self) {
-        release(self.open.drain(..).map(|open| open.item.link));
-        release(std::mem::replace(&mut self.state, State::EMPTY).into_links().into_iter());
+        reach::abandon(self.open.drain(..).map(|open| open.item.link));
+        reach::abandon(std::mem::replace(&mut self.state, State::EMPTY).into_links().into_iter());
     }
 }

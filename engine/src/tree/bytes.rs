@@ -6,6 +6,7 @@
 //! │ header │ size │ length │ bytes │
 //! └────────┴──────┴────────┴───────┘
 //! ```
+#![deny(unsafe_code)]
 
 use super::block::{Block, Kind, Link, put_u32, u32_at};
 use super::heap::Arena;

@@ -6,6 +6,7 @@
 //! 60 bytes of CRC, not the node.
 //!
 //! Facts: ZooKeeper `DigestCalculator` (version 2), `AdHash`. ACLs are not covered.
+#![deny(unsafe_code)]
 
 use crc32fast::Hasher;
 

@@ -311,3 +311,74 @@ impl Drop for Remains {
         debug_assert_eq!(freed, left.blocks, "blocks leaked or were freed twice");
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tree::bytes;
+
+    /// Makes a block in the open version and seals it.
+    fn born(heap: &mut Heap) -> (Link, Arc<Sealed>) {
+        let link = bytes::create(heap.arena(), b"block");
+        (link, heap.seal(&State::EMPTY))
+    }
+
+    fn blocks(heap: &mut Heap) -> u64 {
+        heap.reclaim(usize::MAX);
+        heap.live().0
+    }
+
+    #[test]
+    fn a_retired_block_waits_for_the_roots_that_may_reach_it_and_no_others() {
+        // The drawing above: 2 and 4 are held.
+        let mut heap = Heap::new();
+        let (a, one) = born(&mut heap);
+        let (c, two) = born(&mut heap);
+        let (b, three) = born(&mut heap);
+        drop((one, three));
+        assert_eq!(blocks(&mut heap), 3);
+        heap.discard(b);
+        heap.discard(c);
+        assert_eq!(heap.live().0, 2, "b, born in 3 and retired in 4, is in no held version");
+        let four = heap.seal(&State::EMPTY);
+        heap.discard(a);
+        assert_eq!(blocks(&mut heap), 2);
+        drop(four);
+        assert_eq!(blocks(&mut heap), 2, "a, born in 1, moves on to version 2");
+        drop(two);
+        assert_eq!(blocks(&mut heap), 0);
+    }
+
+    #[test]
+    fn a_block_of_the_open_version_is_freed_at_once() {
+        let mut heap = Heap::new();
+        let _held = heap.seal(&State::EMPTY);
+        let link = bytes::create(heap.arena(), b"block");
+        heap.discard(link);
+        assert_eq!(heap.live(), (0, 0));
+    }
+
+    #[test]
+    fn reclaiming_takes_no_more_steps_than_it_may() {
+        let mut heap = Heap::new();
+        let links: Vec<_> = (0..100).map(|_| bytes::create(heap.arena(), b"block")).collect();
+        let sealed = heap.seal(&State::EMPTY);
+        links.into_iter().for_each(|link| heap.discard(link));
+        drop(sealed);
+        // One step finds the version that was let go.
+        assert!(heap.reclaim(41));
+        assert_eq!(heap.live().0, 60);
+        assert!(!heap.reclaim(1000));
+        assert_eq!(heap.live().0, 0);
+    }
+
+    #[test]
+    #[should_panic(expected = "on a line left before")]
+    fn a_root_on_a_line_left_before_is_no_way_back() {
+        let mut heap = Heap::new();
+        let mut state = State::EMPTY;
+        let (first, second) = (heap.seal(&state), heap.seal(&state));
+        heap.reset(&mut state, &first);
+        heap.reset(&mut state, &second);
+    }
+}

@@ -2,6 +2,7 @@
 //!
 //! A row exists for an open session, and for an owner of ephemerals that is none (replay may see
 //! such): the top bit of its number tells. Keys sort as the ids do.
+#![deny(unsafe_code)]
 
 use menagerie_wire::SessionId;
 

@@ -2,6 +2,7 @@
 //!
 //! What a client may write is judged elsewhere; here a path that is not canonical simply names no
 //! node. The root is `/` or the empty string (as in Apache's snapshots).
+#![deny(unsafe_code)]
 
 /// Parent path and own name, or `None` for the root and for what is no absolute path.
 pub fn split(path: &str) -> Option<(&str, &str)> {

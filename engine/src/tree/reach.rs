@@ -1,4 +1,4 @@
-//! What a block leads to, by its kind: for resets and for the end of a tree.
+//! What a block leads to, by its kind: for resets, and for the end of a tree or of a builder.
 
 use super::block::{self, Kind, Link};
 use super::entry;
@@ -27,6 +27,12 @@ pub(super) unsafe fn push_links(from: &Link, links: &mut Vec<Link>) {
         }
         Kind::Entry => push(entry::read(from).1),
     }
+}
+
+/// Frees what a builder has made and no state has got, when the building is given up.
+pub(super) fn abandon(links: impl Iterator<Item = Link>) {
+    // SAFETY: builders own what they make until it becomes part of a tree, by one link each.
+    unsafe { release_all(&mut links.collect()) };
 }
 
 /// Frees all that the links lead to, and returns how many blocks that were.

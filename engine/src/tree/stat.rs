@@ -5,6 +5,7 @@
 //! undone in `Node::stat`.
 //!
 //! Facts: ZooKeeper `StatPersisted` in `zookeeper.jute`, `EphemeralType`.
+#![deny(unsafe_code)]
 
 use menagerie_wire::{SessionId, Zxid};
 

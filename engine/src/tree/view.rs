@@ -1,6 +1,7 @@
 //! Reading: what a view of one state shows of nodes, sessions and sums.
 //!
 //! A read follows links and compares names; it writes nothing, counts nothing and takes no lock.
+#![deny(unsafe_code)]
 
 use menagerie_wire::data::Stat;
 use menagerie_wire::{SessionId, Zxid};
