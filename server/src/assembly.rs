@@ -4,6 +4,7 @@ use std::os::fd::OwnedFd;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
+use menagerie_engine::access::Schemes;
 use menagerie_engine::disk::SystemDisk;
 use menagerie_engine::tree::{Root, Tree};
 use menagerie_engine::txn::Rules;
@@ -17,7 +18,7 @@ use crate::client::listener::{self, Census, Limits};
 use crate::client::password::SessionSecret;
 use crate::client::run::{self as shard_run, Visit};
 use crate::client::shard::{self, Shard, Word};
-use crate::config::Config;
+use crate::config::{AclSchemes, Config};
 use crate::housekeeping::{Housekeeper, Keeper, SnapshotPolicy};
 use crate::runtime::clock::monotonic_ms;
 use crate::runtime::cores::{self, Plan};
@@ -30,6 +31,11 @@ use crate::serve::{Failure, ServeError, Threads, cannot_start};
 
 /// A standalone server is number 1, as Apache's is.
 const STANDALONE: ServerId = ServerId(1);
+
+/// A transaction may have so many times the bytes of the largest request: sequence numbers, expanded
+/// ACLs and the lists of closeSession make it longer than what asked for it.
+// ZooKeeper: jute.maxbuffer.extrasize, by default jute.maxbuffer again.
+const TXN_PER_FRAME_BYTES: usize = 2;
 
 /// What a server is put together from.
 pub(crate) struct Assembly<'c> {
@@ -202,7 +208,11 @@ async fn run_core(
 }
 
 fn rules(config: &Config) -> Rules {
+    let AclSchemes { sasl, x509 } = config.access.acl_schemes;
     Rules {
+        schemes: Schemes { sasl, x509 },
+        reconfig: config.access.reconfig,
+        txn_bytes_max: TXN_PER_FRAME_BYTES * config.client.frame_bytes_max,
         extended_types: config.tree.extended_types,
         enforce_quota: config.tree.enforce_quota,
         skip_acl: config.access.skip_acl,
@@ -210,7 +220,6 @@ fn rules(config: &Config) -> Rules {
             .tree
             .container_never_used_max
             .map_or(0, |age| i64::try_from(age.as_millis()).unwrap_or(i64::MAX)),
-        ..Rules::default()
     }
 }
 
@@ -234,10 +243,10 @@ fn sequencer_settings(config: &Config, shards: u16) -> sequencer::Settings {
         shards,
         tick_ms: config.sessions.tick_ms,
         rules: rules(config),
+        digests: config.tree.digest,
         cleaner: CleanerSettings {
             check_interval_ms: ms(config.tree.container_check_interval),
             per_minute_max: u64::from(config.tree.container_deletes_per_minute_max),
-            never_used_interval_ms: config.tree.container_never_used_max.map_or(0, ms),
         },
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! 0 is a clean end, 1 a failure, 2 a command line or configuration that cannot be followed.
 
+use std::io::IsTerminal;
 use std::process::ExitCode;
 use std::thread;
 
@@ -19,7 +20,12 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 fn main() -> ExitCode {
     let Command::Server(args) = Cli::parse().command;
     let filter = EnvFilter::try_from_env("MENAGERIE_LOG").unwrap_or_else(|_| "info".into());
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let ansi = std::io::stderr().is_terminal();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(ansi)
+        .init();
     serve(&args)
 }
 

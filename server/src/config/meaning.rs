@@ -11,8 +11,9 @@ use menagerie_wire::frame::JUTE_MAXBUFFER_DEFAULT;
 
 use super::settings::Settings;
 use super::{
-    AccessConfig, ClientAddress, ClientConfig, Config, ConfigError, CoreConfig, LogConfig, Secret,
-    SessionConfig, SnapshotConfig, TreeConfig, Whitelist, cores, limits, members,
+    AccessConfig, AclSchemes, ClientAddress, ClientConfig, Config, ConfigError, CoreConfig,
+    LogConfig, Secret, SessionConfig, SnapshotConfig, TreeConfig, Whitelist, cores, limits,
+    members,
 };
 
 pub(super) fn config(file: Option<&Path>, mut settings: Settings) -> Result<Config, ConfigError> {
@@ -162,7 +163,25 @@ fn access(s: &mut Settings) -> Result<AccessConfig, ConfigError> {
         skip_acl: s.yes_no("skipACL", false)?,
         super_digest: superuser.filter(|digest| !digest.is_empty()).map(Secret::new),
         enforced_schemes: enforced_schemes(s)?,
+        acl_schemes: acl_schemes(s),
+        reconfig: s.boolean("reconfigEnabled", false)?,
     })
+}
+
+/// The schemes whose ids ACLs may hold although nobody can prove one here yet: those of Apache's
+/// providers that the file names. Other classes stay among the unknown keys.
+// ZooKeeper: ProviderRegistry.initialize.
+fn acl_schemes(s: &mut Settings) -> AclSchemes {
+    const CLASSES: &str = "org.apache.zookeeper.server.auth.";
+    let mut schemes = AclSchemes::default();
+    for (key, provider) in s.take_prefix("authProvider.") {
+        match provider.value.strip_prefix(CLASSES) {
+            Some("SASLAuthenticationProvider") => schemes.sasl = true,
+            Some("X509AuthenticationProvider") => schemes.x509 = true,
+            _ => s.put_back(key, provider),
+        }
+    }
+    schemes
 }
 
 // ZooKeeper: AuthenticationHelper.initConfigurations.

@@ -10,7 +10,7 @@ use super::settings::{Setting, Settings};
 
 /// Keys of an ensemble that change nothing on one server. They stand in every sample file, so they
 /// are no cause for a warning.
-const WITHOUT_EFFECT: [&str; 11] = [
+const WITHOUT_EFFECT: [&str; 10] = [
     "cnxTimeout",
     "connectToLearnerMasterLimit",
     "electionAlg",
@@ -18,7 +18,6 @@ const WITHOUT_EFFECT: [&str; 11] = [
     "leaderServes",
     "peerType",
     "quorumListenOnAllIPs",
-    "reconfigEnabled",
     "snapshot.trust.empty",
     "syncEnabled",
     "syncLimit",

@@ -156,6 +156,18 @@ pub struct AccessConfig {
     /// Schemes of which a connection needs one before its first request, empty when any may come.
     /// `enforce.auth.enabled` with `enforce.auth.schemes`; default none.
     pub enforced_schemes: Vec<String>,
+    /// Which ids beside world, ip, digest and auth an ACL may hold. `authProvider.N`; default none.
+    pub acl_schemes: AclSchemes,
+    /// A standalone server answers reconfig with "unimplemented" instead of "disabled".
+    /// `reconfigEnabled`; default false.
+    pub reconfig: bool,
+}
+
+/// Schemes that no client can prove here, but whose ids ACLs may hold.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct AclSchemes {
+    pub sasl: bool,
+    pub x509: bool,
 }
 
 /// Which processors serve.

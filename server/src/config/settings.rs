@@ -72,6 +72,11 @@ impl Settings {
         self.by_key.extract_if(.., |key, _| key.starts_with(prefix)).collect()
     }
 
+    /// Gives back what was taken and turned out to be somebody else's.
+    pub(super) fn put_back(&mut self, key: String, setting: Setting) {
+        self.by_key.insert(key, setting);
+    }
+
     pub(super) fn text(&mut self, key: &str) -> Option<String> {
         self.take(key).map(|setting| setting.value)
     }

@@ -1,15 +1,15 @@
 //! Finds containers and TTL nodes whose time is over.
 //!
-//! A container goes when it has had children and has none; a TTL node when it has no children and
-//! was not written for its time to live. Each pass looks at all of them and spreads its deletions,
-//! so that a mass of them does not stall other writes. Whether a candidate is still childless is
-//! judged again when its deletion is executed.
+//! Which nodes those are is `engine::txn::container`'s to say; this file says when to look and how
+//! fast to delete. Each pass looks at all of them and spreads its deletions, so that a mass of them
+//! does not stall other writes. Each candidate is judged again when its deletion is executed.
 //!
 //! Facts: ZooKeeper `ContainerManager`.
 
 use std::collections::VecDeque;
 
-use menagerie_engine::tree::{Owner, View};
+use menagerie_engine::tree::View;
+use menagerie_engine::txn::{Rules, container};
 
 use crate::sequencer::Now;
 
@@ -19,8 +19,6 @@ pub struct CleanerSettings {
     pub check_interval_ms: u64,
     /// Deletions per minute, at most.
     pub per_minute_max: u64,
-    /// Delete containers that never had a child after this time; 0 leaves them.
-    pub never_used_interval_ms: u64,
 }
 
 /// When to look, and what is still to be deleted of the last pass.
@@ -43,12 +41,12 @@ impl Cleaner {
     }
 
     /// The nodes to delete now.
-    pub(crate) fn due(&mut self, view: View<'_>, now: Now) -> Vec<Box<str>> {
+    pub(crate) fn due(&mut self, view: View<'_>, rules: &Rules, now: Now) -> Vec<Box<str>> {
         let now_ms = now.monotonic_ms;
         if now_ms >= self.next_check_ms {
             self.next_check_ms = now_ms + self.settings.check_interval_ms;
             if self.candidates.is_empty() {
-                self.candidates = candidates(view, self.settings, now.wall_ms);
+                self.candidates = container::due(view, rules, now.wall_ms).map(Box::from).collect();
                 self.next_deletion_ms = now_ms;
             }
         }
@@ -64,39 +62,15 @@ impl Cleaner {
     }
 }
 
-fn candidates(view: View<'_>, settings: CleanerSettings, wall_ms: i64) -> VecDeque<Box<str>> {
-    let is_over = |path: &&str| {
-        let Some(node) = view.node(path) else { return false };
-        if node.child_count() > 0 {
-            return false;
-        }
-        let persisted = node.persisted();
-        let age_ms = wall_ms.saturating_sub(persisted.mtime_ms);
-        match node.owner() {
-            Owner::Container => {
-                let never_used_ms =
-                    i64::try_from(settings.never_used_interval_ms).unwrap_or(i64::MAX);
-                persisted.cversion > 0 || (never_used_ms != 0 && age_ms > never_used_ms)
-            }
-            Owner::Ttl { ttl_ms } => age_ms > ttl_ms,
-            Owner::None | Owner::Session(_) => false,
-        }
-    };
-    view.containers().chain(view.ttls()).filter(is_over).map(Box::from).collect()
-}
-
 #[cfg(test)]
 mod tests {
-    use menagerie_engine::tree::{NewNode, Tree};
+    use menagerie_engine::tree::{NewNode, Owner, Tree};
     use menagerie_wire::Zxid;
 
     use super::*;
 
-    const SETTINGS: CleanerSettings = CleanerSettings {
-        check_interval_ms: 1_000,
-        per_minute_max: 60_000,
-        never_used_interval_ms: 0,
-    };
+    const SETTINGS: CleanerSettings =
+        CleanerSettings { check_interval_ms: 1_000, per_minute_max: 60_000 };
 
     fn now(ms: u64) -> Now {
         Now { monotonic_ms: ms, wall_ms: ms as i64 }
@@ -125,9 +99,9 @@ mod tests {
         insert(&mut tree, "/old", Owner::Ttl { ttl_ms: 500 });
         insert(&mut tree, "/young", Owner::Ttl { ttl_ms: 5_000 });
         let mut cleaner = Cleaner::new(SETTINGS, 0);
-        assert_eq!(cleaner.due(tree.view(), now(999)), [] as [Box<str>; 0]);
-        let mut due = cleaner.due(tree.view(), now(1_000));
-        due.extend(cleaner.due(tree.view(), now(1_001)));
+        assert_eq!(cleaner.due(tree.view(), &Rules::default(), now(999)), [] as [Box<str>; 0]);
+        let mut due = cleaner.due(tree.view(), &Rules::default(), now(1_000));
+        due.extend(cleaner.due(tree.view(), &Rules::default(), now(1_001)));
         assert_eq!(due, ["/used".into(), "/old".into()]);
     }
 
@@ -139,8 +113,9 @@ mod tests {
         }
         let settings = CleanerSettings { per_minute_max: 600, ..SETTINGS };
         let mut cleaner = Cleaner::new(settings, 0);
-        let total: usize =
-            (0..20).map(|step| cleaner.due(tree.view(), now(1_000 + step * 100)).len()).sum();
+        let total: usize = (0..20)
+            .map(|step| cleaner.due(tree.view(), &Rules::default(), now(1_000 + step * 100)).len())
+            .sum();
         assert_eq!(total, 20, "ten a second for two seconds");
     }
 }

@@ -65,6 +65,8 @@ pub struct Settings {
     pub shards: u16,
     pub tick_ms: i32,
     pub rules: Rules,
+    /// Whether transactions carry the digest of the tree.
+    pub digests: bool,
     pub cleaner: CleanerSettings,
 }
 
@@ -228,7 +230,7 @@ impl Sequencer {
                 out.tell(shard, ToShard::CollectTouches { round: self.rounds });
             }
         }
-        for path in self.cleaner.due(self.tree.view(), now) {
+        for path in self.cleaner.due(self.tree.view(), &self.settings.rules, now) {
             let request = InternalRequest::DeleteContainer { path: Cow::Borrowed(&path) };
             self.execute_internal(SessionId::NONE, Xid(0), &request, None, now, out);
         }
@@ -379,7 +381,8 @@ impl Sequencer {
         out: &mut Output,
     ) {
         self.scratch.clear();
-        executed.txn.encode(executed.digest, &mut self.scratch);
+        let digest = executed.digest.filter(|_| self.settings.digests);
+        executed.txn.encode(digest, &mut self.scratch);
         let txn = Arc::from(self.scratch.as_slice());
         self.prepared.push(Entry { zxid, outcome: Some(executed.outcome), answer });
         self.counters.prepared += 1;
