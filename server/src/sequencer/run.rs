@@ -23,12 +23,14 @@ use crate::housekeeping::{Housekeeper, Kept, SnapshotPolicy};
 use crate::runtime::clock::{self, sleep};
 use crate::runtime::log_event::LogEvent;
 use crate::runtime::mailbox::{Receiver, Sender};
-use crate::runtime::spawn;
+use crate::runtime::{spawn, yield_if_needed};
 use crate::sequencer::message::{ToSequencer, ToShard};
 use crate::sequencer::{Delivery, Now, Output, Sequencer};
 
 /// How often the clock is looked at for expiry.
 const TICK: Duration = Duration::from_millis(50);
+/// Requests judged before the log and the shards get their turn again.
+const REQUESTS_PER_TURN: usize = 1024;
 /// Bytes that may gather behind the commit under way: above, requests wait in their mailbox, and
 /// connections that are owed much are not read.
 const PENDING_BYTES_MAX: usize = 64 << 20;
@@ -169,6 +171,7 @@ impl Running {
             self.take_requests(now)?;
             self.commit()?;
             self.deliver();
+            yield_if_needed().await;
         }
     }
 
@@ -189,7 +192,10 @@ impl Running {
     }
 
     fn take_requests(&mut self, now: Now) -> Result<(), WalError> {
-        while !self.is_full() {
+        for _ in 0..REQUESTS_PER_TURN {
+            if self.is_full() {
+                return Ok(());
+            }
             let Some(message) = self.parts.requests.try_receive() else { return Ok(()) };
             self.parts.sequencer.on_message(message, now, &mut self.out);
             self.append()?;
