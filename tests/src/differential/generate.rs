@@ -18,7 +18,7 @@ const SLOT_COUNT: usize = 3;
 const STEP_COUNT_MIN: usize = 20;
 const STEP_COUNT_SPREAD: usize = 60;
 /// Of scripts. A restart takes as long as many steps.
-const RESTART_PERCENT: usize = 5;
+const RESTART_PERCENT: usize = 10;
 
 /// The script of a seed.
 #[must_use]

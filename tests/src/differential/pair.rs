@@ -166,12 +166,13 @@ impl Side {
 }
 
 /// Nothing happens by itself: sessions live for minutes, the checker of container and TTL nodes
-/// sleeps.
+/// sleeps. Snapshots are frequent, so that a restart has one to begin from.
 #[must_use]
 pub fn config(features: Features) -> ServerConfig {
     let config = ServerConfig::new()
         .key("tickTime", 30_000)
         .key("maxClientCnxns", 0)
+        .key("snapCount", 1_000)
         .property("zookeeper.forceSync", "no")
         .property("znode.container.checkIntervalMs", 100_000_000)
         .property("zookeeper.DigestAuthenticationProvider.superDigest", SUPER_DIGEST);
