@@ -3,14 +3,24 @@
 //! With `MENAGERIE_GOLDEN_SERVER=apache` they are replayed against Apache ZooKeeper itself, without
 //! the list of deviations: this checks the replayer, not Menagerie.
 
+use menagerie_engine::data_dir::DataDir;
+use menagerie_engine::manifest::{Manifest, ManifestStore};
+use menagerie_engine::snapshot::{self, Pace};
+use menagerie_engine::tree::{NewNode, Owner, Tree};
 use menagerie_tests::ServerConfig;
 use menagerie_tests::apache::Apache;
 use menagerie_tests::golden::{Deviations, Report, Transcript, replay};
+use menagerie_tests::scratch::Scratch;
 use menagerie_tests::server::Menagerie;
+use menagerie_wire::data::{Acl, perms};
+use menagerie_wire::ids::Zxid;
+use std::error::Error;
 use std::fmt::Write as _;
+use std::path::Path;
+use std::sync::atomic::AtomicBool;
 
 /// Every file that a standalone server can play.
-const FILES: [&str; 10] = [
+const FILES: [&str; 11] = [
     "client-4lw",
     "client-4lw-default",
     "client-acl",
@@ -19,6 +29,7 @@ const FILES: [&str; 10] = [
     "client-expirynodes",
     "client-multi",
     "client-noextended",
+    "client-seqoverflow",
     "client-session",
     "client-watch",
 ];
@@ -105,6 +116,42 @@ fn ttl_nodes_without_extended_types_are_refused_as_captured() {
 fn containers_and_ttl_nodes_expire_as_captured() {
     let config = standalone().property("znode.container.checkIntervalMs", 1000);
     check("client-expirynodes", &config);
+}
+
+/// Apache would need a snapshot of its own form; its answers are in the file.
+#[test]
+fn an_exhausted_sequence_counter_is_answered_as_listed() {
+    if against_apache() {
+        return;
+    }
+    let scratch = Scratch::new("seqoverflow");
+    restore_exhausted_counter(&scratch.path().join("data")).unwrap();
+    let menagerie = Menagerie::start_in(scratch, &standalone());
+    let report =
+        replay(menagerie.address(), &Transcript::load("client-seqoverflow"), &Deviations::load());
+    assert!(report.failures.is_empty(), "{}", listing(&report));
+}
+
+/// Leaves a snapshot in `data_dir` in which `/ov` has had 2147483645 children and has none.
+fn restore_exhausted_counter(data_dir: &Path) -> Result<(), Box<dyn Error>> {
+    let zxid = Zxid(2);
+    let acl = [Acl::world(perms::ALL)];
+    let ctime_ms = 1_700_000_000_000;
+    let node =
+        NewNode { data: Some(b"parent"), acl: &acl, owner: Owner::None, czxid: zxid, ctime_ms };
+    let mut tree = Tree::new();
+    tree.insert("/ov", node, 1, zxid)?;
+    tree.raise_parent("/ov", 2_147_483_645, zxid);
+    tree.advance(Zxid(3));
+    let root = tree.seal();
+
+    let directory = DataDir::open(data_dir, None)?;
+    let mut manifest = ManifestStore::open(directory.data_disk()?, false)?;
+    let never = AtomicBool::new(false);
+    snapshot::write(&root, directory.data(), Pace::default(), &never)?;
+    let last = root.last_zxid();
+    manifest.change(Manifest { snapshot: Some(last), log_start: last, ..*manifest.current() })?;
+    Ok(())
 }
 
 #[test]
