@@ -32,8 +32,8 @@ use crate::serve::{Failure, ServeError, Threads, cannot_start};
 /// A standalone server is number 1, as Apache's is.
 const STANDALONE: ServerId = ServerId(1);
 
-/// A transaction may have so many times the bytes of the largest request: sequence numbers, expanded
-/// ACLs and the lists of closeSession make it longer than what asked for it.
+/// A transaction may have so many times the bytes of the largest request: sequence numbers,
+/// expanded ACLs and the lists of closeSession make it longer than what asked for it.
 // ZooKeeper: jute.maxbuffer.extrasize, by default jute.maxbuffer again.
 const TXN_PER_FRAME_BYTES: usize = 2;
 

@@ -21,7 +21,8 @@
 //! ```
 //!
 //! Unsafe code of the tree is here, in `heap` and `reach` (who may copy links and free blocks), and
-//! in the few marked lines of `page`, `znode` and `entry` that say which bytes of a block are links.
+//! in the few marked lines of `page`, `znode` and `entry` that say which bytes of a block are
+//! links.
 
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
 use std::{ptr, slice};

@@ -118,8 +118,8 @@ pub struct SnapshotConfig {
     pub log_bytes_max: Option<u64>,
     /// Snapshots that purging leaves. `autopurge.snapRetainCount`; default 3, which is the least.
     pub kept: u32,
-    /// Bytes of snapshots and log above which purging leaves fewer snapshots, but one, `None` for no
-    /// such bound. `menagerie.autopurge.sizeLimitInKb`; default none.
+    /// Bytes of snapshots and log above which purging leaves fewer snapshots, but one, `None` for
+    /// no such bound. `menagerie.autopurge.sizeLimitInKb`; default none.
     pub kept_bytes_max: Option<u64>,
     /// How often to purge, `None` for never. `autopurge.purgeInterval`, in hours, 0 for never;
     /// default 1 (Apache: 0).
