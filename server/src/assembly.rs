@@ -78,7 +78,7 @@ impl Assembly<'_> {
         let (sequencer_door, inbox) = mailbox();
         let (request_door, requests) = mailbox();
 
-        let shard_settings = shard_settings(config, &self.secret);
+        let shard_settings = shard_settings(config, count, &self.secret);
         let settings = sequencer_settings(config, count);
         let sequencer = Sequencer::new(settings, self.tree, sequencer_run::now());
         let root = sequencer.committed().clone();
@@ -223,7 +223,7 @@ fn rules(config: &Config) -> Rules {
     }
 }
 
-fn shard_settings(config: &Config, secret: &SessionSecret) -> shard::Settings {
+fn shard_settings(config: &Config, shards: u16, secret: &SessionSecret) -> shard::Settings {
     let access = &config.access;
     shard::Settings {
         rules: rules(config),
@@ -233,6 +233,8 @@ fn shard_settings(config: &Config, secret: &SessionSecret) -> shard::Settings {
         super_digest: access.super_digest.as_ref().map(|digest| digest.reveal().into()),
         enforced_schemes: access.enforced_schemes.iter().map(|scheme| (**scheme).into()).collect(),
         secret: secret.clone(),
+        outstanding_requests_max: (config.client.outstanding_requests_max / usize::from(shards))
+            .max(1),
         output_bytes_max: config.client.output_bytes_max,
     }
 }

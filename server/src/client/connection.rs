@@ -25,6 +25,9 @@ const OWED_BYTES_MAX: usize = 4 << 20;
 const UNSENT_BYTES_HIGH: usize = 1 << 20;
 /// Received bytes that may wait behind a handshake or a full queue.
 const HELD_BYTES_MAX: usize = 4 << 20;
+/// Identities that one connection may prove. Apache knows no bound; each one is asked at every check
+/// of an access list.
+pub(super) const IDS_MAX: usize = 64;
 /// Capacity above which an emptied buffer is given back.
 const KEPT_BYTES_MAX: usize = 4 << 10;
 
@@ -33,6 +36,8 @@ const KEPT_BYTES_MAX: usize = 4 << 10;
 pub(crate) enum Phase {
     /// Nothing understood yet: a handshake or a four-letter word will follow.
     Fresh,
+    /// A four-letter word waits for its answer; whatever follows it is not looked at.
+    Asking,
     /// The sequencer is asked for the session.
     Connecting {
         read_only: Option<bool>,
@@ -153,14 +158,21 @@ impl Connection {
         match self.phase {
             Phase::Fresh => true,
             Phase::Open => {
-                self.slots.len() < SLOTS_MAX
+                !self.has_said_goodbye()
+                    && self.slots.len() < SLOTS_MAX
                     && self.parked < PARKED_MAX
                     && self.owed_bytes < OWED_BYTES_MAX
                     && self.unsent_bytes().len() < UNSENT_BYTES_HIGH
             }
             Phase::Connecting { .. } => self.held.len() < HELD_BYTES_MAX,
-            Phase::Closing => false,
+            // Nor is the end of the client's side looked for: the answer comes first.
+            Phase::Asking | Phase::Closing => false,
         }
+    }
+
+    /// Whether a closeSession is on its way: what follows it is not looked at.
+    pub(crate) fn has_said_goodbye(&self) -> bool {
+        matches!(self.slots.back(), Some(Slot::Close))
     }
 
     pub(crate) fn unsent_bytes(&self) -> &[u8] {
@@ -185,24 +197,32 @@ impl Connection {
         }
     }
 
-    /// Nothing more is read or queued; what is unsent still goes out.
-    pub(crate) fn end(&mut self) {
+    /// Nothing more is read or queued; what is unsent still goes out. Returns how many slots are
+    /// given up.
+    #[must_use]
+    pub(crate) fn end(&mut self) -> usize {
+        let slots = std::mem::take(&mut self.slots).len();
         self.phase = Phase::Closing;
-        self.slots = VecDeque::new();
         self.parked = 0;
         self.owed_bytes = 0;
         self.held = Vec::new();
+        slots
     }
 
     /// As [`Self::end`], and what is unsent is given up.
-    pub(crate) fn cut_off(&mut self) {
-        self.end();
+    #[must_use]
+    pub(crate) fn cut_off(&mut self) -> usize {
         self.unsent = Vec::new();
         self.unsent_start = 0;
+        self.end()
     }
 
     pub(crate) fn push_slot(&mut self, slot: Slot) {
-        self.parked += usize::from(matches!(slot, Slot::Parked { .. }));
+        match &slot {
+            Slot::Write { body_bytes, .. } => self.owed_bytes += body_bytes,
+            Slot::Parked { .. } => self.parked += 1,
+            Slot::Sync { .. } | Slot::Close => {}
+        }
         self.slots.push_back(slot);
     }
 

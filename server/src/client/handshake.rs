@@ -30,7 +30,7 @@ impl Shard {
         let argument = rest[..rest.len().min(STMK_ARGUMENT_BYTES)].to_vec();
         self.words.push(Word { connection, word, argument });
         if let Some(connection) = self.connections.at_mut(index) {
-            connection.phase = Phase::Connecting { read_only: None };
+            connection.phase = Phase::Asking;
         }
         true
     }

@@ -12,7 +12,7 @@ use menagerie_wire::frame::{self, Cut};
 use menagerie_wire::proto::{Request, RequestHeader};
 use menagerie_wire::{Decode, ErrorCode, OpCode, Reader, Xid, Zxid};
 
-use crate::client::connection::{Phase, Slot};
+use crate::client::connection::{IDS_MAX, Phase, Slot};
 use crate::client::shard::Shard;
 use crate::sequencer::message::{ToSequencer, Write};
 
@@ -111,14 +111,15 @@ impl Shard {
             let Some(connection) = self.connections.at(index) else { return bytes.len() };
             let payload_bytes_max = match connection.phase {
                 Phase::Connecting { .. } => return used,
-                Phase::Closing => return bytes.len(),
+                Phase::Asking | Phase::Closing => return bytes.len(),
                 Phase::Fresh => {
                     if self.take_word(index, rest) {
                         return bytes.len();
                     }
                     super::handshake::HANDSHAKE_BYTES_MAX
                 }
-                Phase::Open if !connection.wants_bytes() => return used,
+                Phase::Open if connection.has_said_goodbye() => return bytes.len(),
+                Phase::Open if !self.may_take_from(connection) => return used,
                 Phase::Open => self.settings.frame_bytes_max,
             };
             match frame::cut(rest, payload_bytes_max) {
@@ -205,15 +206,13 @@ impl Shard {
         let session = connection.session;
         let seal_before = connection.parked > 0;
         let body: Box<[u8]> = body.into();
+        let body_bytes = body.len();
+        let Some(key) = self.key_at(index) else { return };
         if op == OpCode::Sync {
-            connection.push_slot(Slot::Sync { xid, body, since_us });
-            let Some(key) = self.key_at(index) else { return };
+            self.owe(index, Slot::Sync { xid, body, since_us });
             self.outbox.push(ToSequencer::Sync { connection: key, session });
         } else {
-            let body_bytes = body.len();
-            connection.owed_bytes += body_bytes;
-            connection.push_slot(Slot::Write { xid, op, body_bytes, since_us });
-            let Some(key) = self.key_at(index) else { return };
+            self.owe(index, Slot::Write { xid, op, body_bytes, since_us });
             let write = Write { connection: key, session, xid, op, body, seal_before };
             self.outbox.push(ToSequencer::Write(write));
         }
@@ -225,15 +224,15 @@ impl Shard {
         if connection.slots.is_empty() {
             self.answer_local(index, xid, op, body, since_us);
         } else {
-            connection.push_slot(Slot::Parked { xid, op, body: body.into(), since_us });
+            self.owe(index, Slot::Parked { xid, op, body: body.into(), since_us });
         }
     }
 
     fn on_close_session(&mut self, index: u32, xid: Xid) {
         let Some(key) = self.key_at(index) else { return };
-        let Some(connection) = self.connections.at_mut(index) else { return };
-        connection.push_slot(Slot::Close);
+        let Some(connection) = self.connections.at(index) else { return };
         let session = connection.session;
+        self.owe(index, Slot::Close);
         self.outbox.push(ToSequencer::Close { connection: key, session, xid });
     }
 
@@ -246,7 +245,7 @@ impl Shard {
         let super_digest = self.settings.super_digest.as_deref();
         let peer = connection.peer.ip();
         match access::authenticate(packet.scheme.as_deref(), packet.auth, super_digest, peer) {
-            Ok(ids) => {
+            Ok(ids) if connection.ids.len() + ids.len() <= IDS_MAX => {
                 for id in ids {
                     if !connection.ids.contains(&id) {
                         connection.ids.push(id);
@@ -259,7 +258,7 @@ impl Shard {
                 self.counters.packets_sent += 1;
                 self.put_reply(index, xid, Zxid::ZERO, |_| {});
             }
-            Err(_) => {
+            Ok(_) | Err(_) => {
                 self.counters.auth_failures += 1;
                 self.refuse_and_end(index, xid, Zxid::ZERO, ErrorCode::AuthFailed);
             }

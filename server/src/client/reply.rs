@@ -158,6 +158,7 @@ impl Shard {
             let Some(Slot::Parked { xid, op, body, since_us }) = connection.pop_parked() else {
                 return;
             };
+            self.outstanding -= 1;
             self.answer_local(index, xid, op, &body, since_us);
         }
     }
@@ -171,6 +172,7 @@ impl Shard {
         };
         assert!(owed == xid, "results come in the order of the writes");
         connection.slots.pop_front();
+        self.outstanding -= 1;
         connection.owed_bytes -= body_bytes;
         let Some(outcome) = &entry.outcome else { return };
         for change in &outcome.changes {
@@ -198,6 +200,7 @@ impl Shard {
             return;
         }
         let Some(Slot::Sync { xid, body, since_us }) = connection.slots.pop_front() else { return };
+        self.outstanding -= 1;
         let before = self.unsent_len(key.index);
         if let Ok(request) = Request::decode(OpCode::Sync, &body) {
             self.answer_read(key.index, xid, zxid, &request);

@@ -20,7 +20,7 @@ use menagerie_wire::frame::{self, Cut};
 use menagerie_wire::{SessionId, Zxid};
 
 use crate::admin::metrics::ShardCounters;
-use crate::client::connection::{Connection, Phase};
+use crate::client::connection::{Connection, Phase, Slot};
 use crate::client::password::SessionSecret;
 use crate::client::slab::Slab;
 use crate::sequencer::Now;
@@ -41,6 +41,8 @@ pub struct Settings {
     /// Schemes of which every client must prove one before anything else; empty: none.
     pub enforced_schemes: Vec<Box<str>>,
     pub secret: SessionSecret,
+    /// Requests in process above which a connection that has some of them is not read.
+    pub outstanding_requests_max: usize,
     /// A connection that is owed an event while this much waits for it is cut off.
     pub output_bytes_max: usize,
 }
@@ -62,6 +64,8 @@ pub struct Shard {
     /// The last publication adopted.
     adopted: u64,
     pub(crate) connections: Slab,
+    /// Slots of all connections.
+    pub(crate) outstanding: usize,
     pub(crate) watches: WatchTable,
     /// Scratch: the frame of the event being told.
     pub(crate) event: Vec<u8>,
@@ -88,6 +92,7 @@ impl Shard {
             root,
             adopted: 0,
             connections: Slab::new(id),
+            outstanding: 0,
             watches: WatchTable::default(),
             event: Vec::new(),
             touched: Vec::new(),
@@ -126,6 +131,7 @@ impl Shard {
             return;
         }
         let Some(connection) = self.connections.remove(key.index) else { return };
+        self.outstanding -= connection.slots.len();
         self.watches.drop_connection(ConnId::new(key.index));
         if connection.session != SessionId::NONE {
             let session = connection.session;
@@ -197,7 +203,7 @@ impl Shard {
             };
             connection.generation == key.generation
                 && connection.phase == Phase::Open
-                && connection.wants_bytes()
+                && self.may_take_from(connection)
                 && whole_frame()
         })
     }
@@ -214,7 +220,7 @@ impl Shard {
     /// Ends a connection after what is queued on it has been sent.
     pub(crate) fn end(&mut self, key: ConnectionKey) {
         if let Some(connection) = self.connections.find(key) {
-            connection.end();
+            self.outstanding -= connection.end();
             self.dirty.push(key.index);
         }
     }
@@ -222,7 +228,7 @@ impl Shard {
     /// Ends a connection at once: what is queued on it is not waited for.
     pub fn cut_off(&mut self, key: ConnectionKey) {
         if let Some(connection) = self.connections.find(key) {
-            connection.cut_off();
+            self.outstanding -= connection.cut_off();
             self.dirty.push(key.index);
         }
     }
@@ -322,8 +328,24 @@ impl Shard {
 
     pub fn wants_bytes(&self, key: ConnectionKey) -> bool {
         self.connections.at(key.index).is_some_and(|connection| {
-            connection.generation == key.generation && connection.wants_bytes()
+            connection.generation == key.generation && self.may_take_from(connection)
         })
+    }
+
+    /// Whether another request of this connection may be worked on. One that waits for nothing may
+    /// always begin, so that nobody is shut out by the others.
+    // ZooKeeper: ZooKeeperServer.shouldThrottle.
+    pub(super) fn may_take_from(&self, connection: &Connection) -> bool {
+        let crowded = self.outstanding > self.settings.outstanding_requests_max;
+        connection.wants_bytes() && (!crowded || connection.slots.is_empty())
+    }
+
+    /// Adds to what a connection is owed.
+    pub(super) fn owe(&mut self, index: u32, slot: Slot) {
+        if let Some(connection) = self.connections.at_mut(index) {
+            connection.push_slot(slot);
+            self.outstanding += 1;
+        }
     }
 
     /// Whether the connection has not even begun to speak, and may be closed for that.

@@ -16,8 +16,8 @@ impl Shard {
     }
 
     /// Requests whose reply is not on its way yet.
-    pub fn outstanding_requests(&self) -> usize {
-        self.connections.iter().map(|(_, connection)| connection.slots.len()).sum()
+    pub const fn outstanding_requests(&self) -> usize {
+        self.outstanding
     }
 
     pub fn connection_reports(&self) -> Vec<ConnectionReport> {

@@ -19,7 +19,7 @@ use crate::watch::{ConnId, Fired, WatchKind, encode_event, rearm};
 impl Shard {
     /// Tells the watchers of one change.
     pub(super) fn on_change(&mut self, zxid: Zxid, change: &Change) {
-        let Self { watches, connections, dirty, event, settings, counters, .. } = self;
+        let Self { watches, connections, dirty, event, settings, counters, outstanding, .. } = self;
         let tell = |fired: Fired<'_>| {
             event.clear();
             encode_event(event, zxid, fired.kind, fired.path);
@@ -32,11 +32,15 @@ impl Shard {
             for conn in fired.conns {
                 let Ok(index) = u32::try_from(conn.index()) else { continue };
                 let Some(connection) = connections.at_mut(index) else { continue };
+                if connection.phase == Phase::Closing {
+                    continue;
+                }
                 if open || access::may_read(acl, &connection.ids) {
                     if push_event(connection, event, settings.output_bytes_max) {
                         told += 1;
                     } else {
                         counters.connections_dropped += 1;
+                        *outstanding -= connection.cut_off();
                     }
                     dirty.push(index);
                 }
@@ -138,18 +142,14 @@ impl Shard {
     }
 }
 
-/// Queues an event; false when the connection is cut off instead.
+/// Queues an event; false when the connection is to be cut off instead.
 fn push_event(connection: &mut Connection, event: &[u8], unsent_bytes_max: usize) -> bool {
-    if connection.phase == Phase::Closing {
-        return true;
-    }
     if connection.unsent_bytes().len() + event.len() > unsent_bytes_max {
         tracing::warn!(
             "cutting off {}: it does not read, {} bytes of replies and events wait for it",
             connection.peer,
             connection.unsent_bytes().len()
         );
-        connection.cut_off();
         return false;
     }
     connection.unsent.extend_from_slice(event);
