@@ -15,3 +15,10 @@ mod reply;
 mod slab;
 mod survey;
 mod watching;
+
+#[cfg(test)]
+mod order_tests;
+#[cfg(test)]
+mod session_tests;
+#[cfg(test)]
+mod world;

@@ -103,7 +103,7 @@ pub async fn run(parts: Parts) {
 /// Takes the sequencer's messages as they come.
 async fn read_mail(core: &Shared) {
     loop {
-        poll_fn(|cx| core.borrow().poll_mail(cx)).await;
+        poll_fn(|cx| core.borrow().inbox.poll_filled(cx)).await;
         let mut core = core.borrow_mut();
         core.begin_turn();
         core.take_mail();
@@ -173,11 +173,6 @@ impl Core {
     fn begin_turn(&mut self) {
         let us = u64::try_from(self.start.elapsed().as_micros()).unwrap_or(u64::MAX);
         self.shard.begin_turn(us, now());
-    }
-
-    /// Ready when there is mail, or when a connection's turn has found the stop in it.
-    fn poll_mail(&self, cx: &Context<'_>) -> Poll<()> {
-        if self.stopping { Poll::Ready(()) } else { self.inbox.poll_filled(cx) }
     }
 
     fn take_mail(&mut self) {
