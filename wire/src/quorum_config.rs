@@ -1,0 +1,184 @@
+//! Who belongs to the ensemble: the text of `/zookeeper/config`, NEWLEADER and notifications.
+//!
+//! ```text
+//! server.1=zoo1:2888:3888:participant;0.0.0.0:2181
+//! server.2=zoo2:2888:3888:observer
+//! version=100000000
+//! ```
+//!
+//! with `group.G=sid:sid` and `weight.S=w` lines before the last one where quorums are
+//! hierarchical. Printing gives what Apache would print for the same members: in order of their
+//! ids, the role always present, no line break at the end. Reading knows the same lines in any
+//! order, and refuses what no quorum could be made of.
+//!
+//! What a quorum is, and which configuration is the newer one, is not decided here.
+//! Facts: ZooKeeper `QuorumMaj.toString`, `QuorumHierarchical.toString`, `QuorumPeer.QuorumServer`,
+//! `QuorumPeerConfig.parseDynamicConfig`.
+
+mod member;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::str::FromStr;
+
+use thiserror::Error;
+
+pub use member::{LearnerType, Member, PeerAddress};
+
+use crate::address::AddressError;
+use crate::ids::{ServerId, Zxid};
+
+/// Why a text is no configuration.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum ConfigError {
+    #[error("{0:?} is no line of a quorum configuration")]
+    Line(String),
+    #[error("{0:?} is there twice")]
+    Twice(String),
+    #[error("{0:?} is no number, or none that may stand here")]
+    Number(String),
+    #[error("{0:?} is neither participant nor observer")]
+    Role(String),
+    #[error("{0:?} gives one server several roles")]
+    Roles(String),
+    #[error("the quorum port and the election port are both {0}")]
+    SamePort(u16),
+    #[error(transparent)]
+    Address(#[from] AddressError),
+    #[error("server {} is in several groups", .0.0)]
+    Groups(ServerId),
+    #[error("server {} is in no group", .0.0)]
+    NoGroup(ServerId),
+    #[error("server {} is in a group but has no weight", .0.0)]
+    NoWeight(ServerId),
+    #[error("no server is a participant")]
+    NoParticipant,
+}
+
+/// One version of the ensemble's membership.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct QuorumConfig {
+    pub members: BTreeMap<ServerId, Member>,
+    /// `None`: quorums are majorities of the participants.
+    pub hierarchy: Option<Hierarchy>,
+    /// The zxid of the reconfig that made this configuration; 0 as long as there was none.
+    pub version: Zxid,
+}
+
+/// Quorums by groups. ZooKeeper: `QuorumHierarchical`.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct Hierarchy {
+    /// The group of each participant.
+    pub groups: BTreeMap<ServerId, i64>,
+    /// The weight of each server in a group.
+    pub weights: BTreeMap<ServerId, u32>,
+}
+
+impl QuorumConfig {
+    /// The members that vote, in order of their ids.
+    pub fn voters(&self) -> impl Iterator<Item = ServerId> {
+        let voting = |(_, member): &(_, &Member)| member.learner_type == LearnerType::Participant;
+        self.members.iter().filter(voting).map(|(sid, _)| *sid)
+    }
+
+    fn read_line(&mut self, key: &str, value: &str) -> Result<(), ConfigError> {
+        if key == "version" {
+            self.version = Zxid(i64::from_str_radix(value, 16).map_err(|_| number(value))?);
+            return Ok(());
+        }
+        let (kind, id) = key.split_once('.').ok_or_else(|| ConfigError::Line(key.into()))?;
+        let id: i64 = parse_number(id)?;
+        let twice = || ConfigError::Twice(key.into());
+        match kind {
+            "server" => unique(self.members.insert(ServerId(id), value.parse()?), twice),
+            "group" => {
+                let groups = &mut self.hierarchy.get_or_insert_default().groups;
+                for sid in value.split(':') {
+                    let sid = ServerId(parse_number(sid)?);
+                    unique(groups.insert(sid, id), || ConfigError::Groups(sid))?;
+                }
+                Ok(())
+            }
+            "weight" => {
+                let weights = &mut self.hierarchy.get_or_insert_default().weights;
+                unique(weights.insert(ServerId(id), parse_number(value)?), twice)
+            }
+            _ => Err(ConfigError::Line(key.into())),
+        }
+    }
+
+    fn check(&mut self) -> Result<(), ConfigError> {
+        let voters: Vec<_> = self.voters().collect();
+        if voters.is_empty() {
+            return Err(ConfigError::NoParticipant);
+        }
+        let Some(Hierarchy { groups, weights }) = &mut self.hierarchy else { return Ok(()) };
+        for sid in voters {
+            if !groups.contains_key(&sid) {
+                return Err(ConfigError::NoGroup(sid));
+            }
+            weights.entry(sid).or_insert(1);
+        }
+        match groups.keys().find(|sid| !weights.contains_key(sid)) {
+            Some(sid) => Err(ConfigError::NoWeight(*sid)),
+            None => Ok(()),
+        }
+    }
+}
+
+impl FromStr for QuorumConfig {
+    type Err = ConfigError;
+
+    fn from_str(text: &str) -> Result<Self, ConfigError> {
+        let mut config = Self { members: BTreeMap::new(), hierarchy: None, version: Zxid::ZERO };
+        for line in text.lines().map(str::trim) {
+            if line.is_empty() || line.starts_with(['#', '!']) {
+                continue;
+            }
+            let parts = line.split_once('=').ok_or_else(|| ConfigError::Line(line.into()))?;
+            config.read_line(parts.0.trim(), parts.1.trim())?;
+        }
+        config.check()?;
+        Ok(config)
+    }
+}
+
+impl fmt::Display for QuorumConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (sid, member) in &self.members {
+            writeln!(f, "server.{sid}={member}")?;
+        }
+        if let Some(hierarchy) = &self.hierarchy {
+            write!(f, "{hierarchy}")?;
+        }
+        write!(f, "version={:x}", self.version.0)
+    }
+}
+
+impl fmt::Display for Hierarchy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut members_of = BTreeMap::<_, Vec<_>>::new();
+        for (sid, group) in &self.groups {
+            members_of.entry(group).or_default().push(sid.to_string());
+        }
+        for (group, members) in members_of {
+            writeln!(f, "group.{group}={}", members.join(":"))?;
+        }
+        for (sid, weight) in &self.weights {
+            writeln!(f, "weight.{sid}={weight}")?;
+        }
+        Ok(())
+    }
+}
+
+fn number(text: &str) -> ConfigError {
+    ConfigError::Number(text.into())
+}
+
+fn parse_number<T: FromStr>(text: &str) -> Result<T, ConfigError> {
+    text.parse().map_err(|_| number(text))
+}
+
+fn unique<T>(former: Option<T>, error: impl FnOnce() -> ConfigError) -> Result<(), ConfigError> {
+    former.map_or(Ok(()), |_| Err(error()))
+}
