@@ -209,11 +209,25 @@ impl Run<'_> {
                 exchange.end = rest.end;
             }
         }
-        let outcome = [0, 1].map(|index| self.view(index, &ops, &exchanges[index]));
+        let mut outcome = [0, 1].map(|index| self.view(index, &ops, &exchanges[index]));
+        for (index, text) in outcome.iter_mut().enumerate() {
+            if exchanges[index].end == End::Silence {
+                *text += &self.wake(index, &mut lanes[index]);
+            }
+        }
         if exchanges.iter().all(|exchange| exchange.end == End::Open) {
             self.slots[slot].lanes = Some(lanes);
         }
         outcome
+    }
+
+    /// What a silent server says once another session has written: whether it had fallen asleep.
+    fn wake(&mut self, index: usize, lane: &mut Lane) -> String {
+        let control = &mut self.pair.sides[index].control;
+        let write = control.call(2, vec![text("/nonesuch"), Field::Int(-1)]);
+        let write = write.map(|reply| reply.header);
+        let late = read(lane, 1, CLOSE_TIME_MAX);
+        format!("; behind another session's write ({write:?}): {:?} {:?}", late.end, late.frames)
     }
 
     /// Takes away the events that Apache ZooKeeper fired at setWatches and the other server kept
