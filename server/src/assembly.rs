@@ -25,7 +25,8 @@ use crate::runtime::cores::{self, Plan};
 use crate::runtime::mailbox::{Receiver, Sender, mailbox};
 use crate::runtime::spawn;
 use crate::sequencer::message::{ToSequencer, ToShard};
-use crate::sequencer::run::{self as sequencer_run, Announced, Input};
+use crate::sequencer::publication::Announced;
+use crate::sequencer::run::{self as sequencer_run, Input};
 use crate::sequencer::{self, CleanerSettings, Sequencer};
 use crate::serve::{Failure, ServeError, Threads, cannot_start};
 

@@ -6,7 +6,8 @@ use menagerie_tests::raw_client::{RawClient, four_letter};
 use menagerie_tests::scratch::Scratch;
 use menagerie_tests::server::{Menagerie, binary};
 use rustix::process::Signal;
-use std::net::TcpListener;
+use std::io::{Read as _, Write as _};
+use std::net::{Shutdown, TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
@@ -75,6 +76,52 @@ fn sigterm_stops_cleanly_and_keeps_everything() {
     server.restart();
     let mut client = RawClient::resume(server.address(), client.session()).unwrap();
     assert_eq!(client.get_data("/kept").unwrap().unwrap().0, b"one");
+}
+
+/// Clients that do not pause: the word to stop comes to every core while it is at work.
+#[test]
+fn a_busy_server_stops_cleanly_and_keeps_what_it_acknowledged() {
+    let mut server = Menagerie::start(&ServerConfig::new().key("menagerie.shards", 2));
+    for round in 0..5 {
+        let (said, hears) = std::sync::mpsc::channel();
+        let writers: Vec<_> = (0..8)
+            .map(|writer| {
+                let mut client = RawClient::connect(server.address(), 30_000).unwrap();
+                let said = said.clone();
+                std::thread::spawn(move || {
+                    let path = |number: usize| format!("/r{round}-w{writer}-{number}");
+                    let acknowledged =
+                        (0..).take_while(|&number| client.create(&path(number), b"", 0).is_ok());
+                    let last = acknowledged.inspect(|_| drop(said.send(()))).last();
+                    last.map(path)
+                })
+            })
+            .collect();
+        hears.iter().take(200).for_each(drop);
+        assert_eq!(server.stop().code(), Some(0), "{}", server.stderr());
+        let last: Vec<_> =
+            writers.into_iter().filter_map(|writer| writer.join().unwrap()).collect();
+        server.restart();
+        let mut client = RawClient::connect(server.address(), 30_000).unwrap();
+        for path in &last {
+            assert!(client.get_data(path).unwrap().is_ok(), "{path} was acknowledged");
+        }
+        assert!(!last.is_empty());
+    }
+}
+
+#[test]
+fn a_word_is_answered_though_the_client_has_ended_its_side() {
+    let server = Menagerie::start(&ServerConfig::new().key("4lw.commands.whitelist", "*"));
+    for word in ["ruok", "srvr", "mntr"] {
+        let mut stream = TcpStream::connect(server.address()).unwrap();
+        stream.set_read_timeout(Some(START_TIME_MAX)).unwrap();
+        stream.write_all(word.as_bytes()).unwrap();
+        stream.shutdown(Shutdown::Write).unwrap();
+        let mut text = String::new();
+        stream.read_to_string(&mut text).unwrap();
+        assert!(!text.is_empty(), "{word}");
+    }
 }
 
 #[test]

@@ -25,8 +25,8 @@ const OWED_BYTES_MAX: usize = 4 << 20;
 const UNSENT_BYTES_HIGH: usize = 1 << 20;
 /// Received bytes that may wait behind a handshake or a full queue.
 const HELD_BYTES_MAX: usize = 4 << 20;
-/// Identities that one connection may prove. Apache knows no bound; each one is asked at every check
-/// of an access list.
+/// Identities that one connection may prove: each is asked at every check of an access list. Apache
+/// knows no bound.
 pub(super) const IDS_MAX: usize = 64;
 /// Capacity above which an emptied buffer is given back.
 const KEPT_BYTES_MAX: usize = 4 << 10;

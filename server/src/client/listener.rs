@@ -14,6 +14,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use hashbrown::HashMap;
+use rustix::io::Errno;
 
 use crate::client::run::Visit;
 use crate::runtime::clock::sleep;
@@ -120,19 +121,34 @@ impl Admitted {
     }
 }
 
+/// What to change when the process has no descriptor left.
+fn advice(error: &io::Error) -> &'static str {
+    match Errno::from_io_error(error) {
+        Some(Errno::MFILE) => {
+            "; raise the hard nofile limit (`ulimit -n`, LimitNOFILE= of a systemd unit, \
+             --ulimit nofile= of a container)"
+        }
+        _ => "",
+    }
+}
+
 /// Accepts for all shards, in turn, for as long as the server lives.
 pub async fn run(listening: OwnedFd, census: Arc<Census>, shards: Vec<Sender<Visit>>) {
     let listener = Listener::new(listening);
+    let mut failing = false;
     for shard in shards.iter().cycle() {
         let accepted = loop {
             match listener.accept().await {
                 Ok(accepted) => break accepted,
                 Err(error) => {
-                    tracing::warn!("cannot accept a connection: {error}");
+                    if !std::mem::replace(&mut failing, true) {
+                        tracing::warn!("cannot accept connections: {error}{}", advice(&error));
+                    }
                     sleep(PAUSE_AFTER_FAILURE).await;
                 }
             }
         };
+        failing = false;
         shard.send(Visit::Arrived(Admitted { accepted, census: Arc::clone(&census) }));
     }
 }

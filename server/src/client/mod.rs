@@ -11,6 +11,7 @@ pub mod shard;
 mod connection;
 mod handshake;
 mod intake;
+mod mail;
 mod reply;
 mod slab;
 mod survey;

@@ -14,19 +14,25 @@ use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use crate::client::listener::Admitted;
+use crate::client::mail::Mail;
 use crate::client::shard::{Shard, Word};
 use crate::runtime::clock::{monotonic_ms, sleep};
 use crate::runtime::mailbox::{Receiver, Sender};
 use crate::runtime::net::{Sent, Socket};
 use crate::runtime::{spawn, yield_if_needed};
 use crate::sequencer::message::{ConnectionKey, ToSequencer, ToShard};
-use crate::sequencer::run::{Announced, now};
+use crate::sequencer::publication::Announced;
+use crate::sequencer::run::now;
 
 /// Bytes received in one go, per core: many pipelined requests, or a quarter of the largest frame.
 const SCRATCH_BYTES: usize = 256 << 10;
 
 /// How long a connection that is to end may take for its last bytes.
 const LINGER_MS: u64 = 5_000;
+
+/// How long a server that ends waits for clients to take their last bytes, and how often it looks.
+const SEE_OFF_MS: u64 = 1_000;
+const SEE_OFF_PROBE: Duration = Duration::from_millis(2);
 
 /// What a shard's core can be told beside the sequencer's messages.
 pub enum Visit {
@@ -62,9 +68,8 @@ struct Door {
 /// What the tasks of one core share.
 struct Core {
     shard: Shard,
-    inbox: Receiver<ToShard>,
+    mail: Mail,
     sequencer: Sender<ToSequencer>,
-    announced: Arc<Announced>,
     words: Sender<Word>,
     scratch: Box<[u8]>,
     doors: Vec<Option<Door>>,
@@ -83,9 +88,8 @@ type Shared = Rc<RefCell<Core>>;
 pub async fn run(parts: Parts) {
     let core = Rc::new(RefCell::new(Core {
         shard: parts.shard,
-        inbox: parts.inbox,
+        mail: Mail::new(parts.inbox, parts.announced),
         sequencer: parts.sequencer,
-        announced: parts.announced,
         words: parts.words,
         scratch: vec![0; SCRATCH_BYTES].into_boxed_slice(),
         doors: Vec::new(),
@@ -98,19 +102,25 @@ pub async fn run(parts: Parts) {
     spawn(welcome(Rc::clone(&core), parts.visits));
     spawn(tick(Rc::clone(&core), parts.touch_interval));
     read_mail(&core).await;
+    see_off(&core).await;
 }
 
-/// Takes the sequencer's messages as they come.
+/// Takes the sequencer's messages as they come, until it says stop: here or to another task.
 async fn read_mail(core: &Shared) {
-    loop {
-        poll_fn(|cx| core.borrow().inbox.poll_filled(cx)).await;
+    while !core.borrow().stopping {
+        poll_fn(|cx| core.borrow().poll_mail(cx)).await;
         let mut core = core.borrow_mut();
         core.begin_turn();
         core.take_mail();
         core.carry_out();
-        if core.stopping {
-            return;
-        }
+    }
+}
+
+/// Gives clients a moment to take what is queued for them: their tasks end with the last byte.
+async fn see_off(core: &Shared) {
+    let deadline_ms = monotonic_ms() + SEE_OFF_MS;
+    while core.borrow().shard.connection_count() > 0 && monotonic_ms() < deadline_ms {
+        sleep(SEE_OFF_PROBE).await;
     }
 }
 
@@ -134,6 +144,9 @@ async fn welcome(core: Shared, visits: Receiver<Visit>) {
 }
 
 fn arrive(core: &Shared, admitted: Admitted) {
+    if core.borrow().stopping {
+        return;
+    }
     let Ok((socket, permit)) = admitted.into_socket() else { return };
     let socket = Rc::new(socket);
     let key = {
@@ -176,10 +189,14 @@ impl Core {
     }
 
     fn take_mail(&mut self) {
-        while let Some(message) = self.inbox.try_receive() {
+        while let Some(message) = self.mail.next() {
             self.stopping |= matches!(message, ToShard::Stop);
             self.shard.on_message(message);
         }
+    }
+
+    fn poll_mail(&self, cx: &Context<'_>) -> Poll<()> {
+        if self.stopping { Poll::Ready(()) } else { self.mail.poll_filled(cx) }
     }
 
     fn open_door(&mut self, key: ConnectionKey, socket: Rc<Socket>) {
@@ -258,7 +275,7 @@ impl Core {
     /// Lets a client's requests be worked off, on the newest root that was announced.
     fn turn(&mut self, work: impl FnOnce(&mut Shard)) {
         self.begin_turn();
-        if self.announced.newest() != self.shard.adopted() {
+        if self.mail.announced() != self.shard.adopted() {
             self.take_mail();
         }
         work(&mut self.shard);
@@ -317,6 +334,7 @@ impl Core {
         while let Some((_, key)) = self.silent.pop_front_if(|(until, _)| *until <= now_ms) {
             if self.shard.is_silent(key) {
                 tracing::debug!("closing a connection that has not spoken");
+                self.shard.counters.handshakes_timed_out += 1;
                 self.shard.cut_off(key);
             }
         }

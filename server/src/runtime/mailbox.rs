@@ -64,11 +64,16 @@ impl<T> Receiver<T> {
 
     /// Ready when there is at least one message; else the task is woken by the next one.
     pub fn poll_filled(&self, cx: &Context<'_>) -> Poll<()> {
-        if !self.0.queue.is_empty() {
+        self.poll_until(cx, || !self.0.queue.is_empty())
+    }
+
+    /// Ready when `is_ready` is; else the task is woken by whoever changes that and then wakes.
+    pub fn poll_until(&self, cx: &Context<'_>, is_ready: impl Fn() -> bool) -> Poll<()> {
+        if is_ready() {
             return Poll::Ready(());
         }
         self.0.receiver.register(cx.waker());
-        // A message may have come between the look and the registration.
-        if self.0.queue.is_empty() { Poll::Pending } else { Poll::Ready(()) }
+        // It may have changed between the look and the registration.
+        if is_ready() { Poll::Ready(()) } else { Poll::Pending }
     }
 }

@@ -4,6 +4,8 @@
 //! queues the events of each, then fills the writer's slot; after the run it swaps its root. So a
 //! client sees its event before its reply, and its reply before anything that it reads later.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use menagerie_engine::tree::Root;
 use menagerie_engine::txn::Outcome;
 use menagerie_wire::{SessionId, Xid, Zxid};
@@ -46,4 +48,22 @@ pub enum Answer {
     Expired,
     /// The reply of a sync.
     Synced,
+}
+
+/// The sequence of the newest publication that every shard has in its mailbox.
+///
+/// On a line of its own: every shard reads it at every turn, the sequencer writes it per commit.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+pub struct Announced(AtomicU64);
+
+impl Announced {
+    /// Everything that was enqueued before is seen by who sees `sequence`.
+    pub(crate) fn announce(&self, sequence: u64) {
+        self.0.store(sequence, Ordering::Release);
+    }
+
+    pub fn newest(&self) -> u64 {
+        self.0.load(Ordering::Acquire)
+    }
 }

@@ -7,8 +7,8 @@
 
 use std::collections::BTreeMap;
 use std::future::poll_fn;
+use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -25,6 +25,7 @@ use crate::runtime::log_event::LogEvent;
 use crate::runtime::mailbox::{Receiver, Sender};
 use crate::runtime::{spawn, yield_if_needed};
 use crate::sequencer::message::{ToSequencer, ToShard};
+use crate::sequencer::publication::Announced;
 use crate::sequencer::{Delivery, Now, Output, Sequencer};
 
 /// How often the clock is looked at for expiry.
@@ -37,28 +38,12 @@ const PENDING_BYTES_MAX: usize = 64 << 20;
 /// How long the log must be quiet before it gets its mark.
 const IDLE_BEFORE_MARK: Duration = Duration::from_millis(200);
 
-/// The sequence of the newest publication that every shard has in its mailbox.
-///
-/// On a line of its own: every shard reads it at every turn, the sequencer writes it per commit.
-#[derive(Debug, Default)]
-#[repr(align(128))]
-pub struct Announced(AtomicU64);
-
-impl Announced {
-    /// Everything that was enqueued before is seen by who sees `sequence`.
-    fn announce(&self, sequence: u64) {
-        self.0.store(sequence, Ordering::Release);
-    }
-
-    pub fn newest(&self) -> u64 {
-        self.0.load(Ordering::Acquire)
-    }
-}
-
 /// What the sequencer's core can be told beside the shards' requests.
 pub enum Input {
     /// The log's ring has completed something.
     Completed,
+    /// Completions of the log's ring are not seen any more.
+    Blind(io::Error),
     Tick,
     /// A question from another core; answered with the state of this turn.
     Ask(Question, Sender<Answered>),
@@ -110,8 +95,11 @@ pub struct Parts {
 /// When the log cannot be written: nothing after the last publication was acknowledged.
 pub async fn run(parts: Parts) -> Result<(), WalError> {
     let own_door = parts.own_door.clone();
-    let log_event = parts.writer.event_fd().and_then(|fd| LogEvent::new(fd).ok());
-    spawn(forward_completions(log_event, own_door.clone()));
+    let event_fd = parts.writer.event_fd().expect("a log on a real disk has a ring");
+    match LogEvent::new(event_fd) {
+        Ok(event) => spawn(forward_completions(event, own_door.clone())),
+        Err(error) => own_door.send(Input::Blind(error)),
+    }
     spawn(forward_ticks(own_door));
     let shards = parts.shards.clone();
     let mut running =
@@ -126,11 +114,18 @@ pub async fn run(parts: Parts) -> Result<(), WalError> {
     result
 }
 
-async fn forward_completions(event: Option<LogEvent>, door: Sender<Input>) {
-    let Some(event) = event else { return };
-    while event.completed().await.is_ok() {
-        door.send(Input::Completed);
+async fn forward_completions(event: LogEvent, door: Sender<Input>) {
+    loop {
+        match event.completed().await {
+            Ok(()) => door.send(Input::Completed),
+            Err(error) => return door.send(Input::Blind(error)),
+        }
     }
+}
+
+fn blind(error: io::Error) -> WalError {
+    let file = "the event of its ring".to_owned();
+    WalError::Io { what: "wait for", file, error: Arc::new(error) }
 }
 
 async fn forward_ticks(door: Sender<Input>) {
@@ -162,6 +157,7 @@ impl Running {
             while let Some(input) = self.parts.inbox.try_receive() {
                 match input {
                     Input::Completed => self.collect()?,
+                    Input::Blind(error) => return Err(blind(error)),
                     Input::Tick => self.on_tick(now)?,
                     Input::Ask(question, asker) => self.answer(question, &asker, now),
                     Input::Kept(kept) => self.on_kept(&kept),
