@@ -2,8 +2,8 @@
 //!
 //! This crate holds no behaviour. It turns bytes into borrowed records and records into bytes, and
 //! it does so totally: no input panics, no length read from outside sizes an allocation. Modules
-//! carry ZooKeeper's own names (`data`, `proto`, `quorum`, `txn` are the modules of `zookeeper.jute`), so a
-//! reader who knows the original finds the record where they expect it.
+//! carry ZooKeeper's own names (`data`, `proto`, `quorum`, `txn` are the modules of
+//! `zookeeper.jute`), so a reader who knows the original finds the record where they expect it.
 //!
 //! It does not know what a request means, which of them are allowed, or what answers them.
 #![forbid(unsafe_code)]

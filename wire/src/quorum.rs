@@ -3,7 +3,7 @@
 //! One connection carries discovery, synchronization and broadcast, one after the other. Each
 //! packet is an unframed jute record `QuorumPacket { int type, long zxid, buffer data, vector<Id>
 //! authinfo }`; what `zxid` and `data` mean depends on the type. [`QuorumPacket`] resolves that, so
-//! that nobody above this module reads a `data` by hand; [`PacketReader`] finds where a packet ends.
+//! that nobody above this module reads a `data` by hand; [`PacketReader`] finds where each ends.
 //!
 //! The usual course of a connection, learner on the left:
 //!
@@ -198,8 +198,8 @@ pub enum QuorumPacket<'a> {
     Snap { zxid: Zxid },
     /// Observer to leader, in place of FOLLOWERINFO.
     ObserverInfo { accepted_epoch: Epoch, info: LearnerInfo },
-    /// Leader to learner: the new epoch, above every acceptedEpoch of a quorum. Answered by ACKEPOCH
-    /// once acceptedEpoch is on disk; a learner that has accepted a higher one leaves.
+    /// Leader to learner: the new epoch, above every acceptedEpoch of a quorum. Answered by
+    /// ACKEPOCH once acceptedEpoch is on disk; a learner that has accepted a higher one leaves.
     LeaderInfo { epoch: Epoch, protocol_version: i32 },
     /// Learner to leader: how far my history goes. `current_epoch` is `None` (-1) from one that had
     /// accepted the epoch before: it is no vote. Answered by DIFF, TRUNC or SNAP.
@@ -231,6 +231,116 @@ impl QuorumPacket<'_> {
             Self::LeaderInfo { .. } => PacketType::LeaderInfo,
             Self::AckEpoch { .. } => PacketType::AckEpoch,
             Self::InformAndActivate { .. } => PacketType::InformAndActivate,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::jute::Encode;
+    use crate::txn::{Txn, TxnBody, TxnHeader};
+
+    const ZXID: Zxid = Zxid(0x2_0000_0007);
+
+    fn txn() -> Vec<u8> {
+        let (client_id, cxid, op) = (SessionId(5), Xid(0), OpCode::CreateSession);
+        let header = TxnHeader { client_id, cxid, zxid: ZXID, time_ms: 1, op };
+        let mut out = Vec::new();
+        Txn { header, body: TxnBody::CreateSession { timeout_ms: 10_000 } }.encode(None, &mut out);
+        out
+    }
+
+    /// Bytes of a packet of any type, with data that may not suit it.
+    fn raw(packet: PacketType, zxid: i64, data: Option<&[u8]>) -> Vec<u8> {
+        use crate::jute::Put;
+        let mut out = Vec::new();
+        out.put_int(packet as i32);
+        out.put_long(zxid);
+        out.put_buffer(data);
+        out.put_int(-1);
+        out
+    }
+
+    #[test]
+    fn every_packet_reads_back() {
+        let check = |packet: QuorumPacket<'_>| {
+            assert_eq!(QuorumPacket::from_bytes(&packet.to_bytes()), Ok(packet.clone()));
+        };
+        let (zxid, epoch, session) = (ZXID, Epoch(2), SessionId(5));
+        let txn = &txn()[..];
+        let designated_leader = ServerId(3);
+        let config_version = Zxid(0x1_0000_0000);
+        let sid = ServerId(1);
+        let info = LearnerInfo { sid, protocol_version: PROTOCOL_VERSION, config_version };
+        check(QuorumPacket::Proposal { zxid, txn });
+        check(QuorumPacket::Inform { zxid, txn });
+        check(QuorumPacket::InformAndActivate { zxid, designated_leader, txn });
+        check(QuorumPacket::CommitAndActivate { zxid, designated_leader });
+        check(QuorumPacket::Ack { zxid });
+        check(QuorumPacket::Commit { zxid });
+        check(QuorumPacket::Ping { zxid });
+        check(QuorumPacket::PingReply { zxid, touched: Vec::new() });
+        let touched = vec![Touch { session, timeout_ms: 4000 }; 2];
+        check(QuorumPacket::PingReply { zxid, touched });
+        check(QuorumPacket::Revalidate { session, timeout_ms: 4000 });
+        check(QuorumPacket::Revalidated { session, valid: true });
+        check(QuorumPacket::Revalidated { session, valid: false });
+        check(QuorumPacket::Sync);
+        check(QuorumPacket::UpToDate);
+        check(QuorumPacket::Diff { zxid });
+        check(QuorumPacket::Trunc { zxid });
+        check(QuorumPacket::Snap { zxid });
+        check(QuorumPacket::NewLeader { epoch, config: "version=0".into() });
+        check(QuorumPacket::LeaderInfo { epoch, protocol_version: PROTOCOL_VERSION });
+        check(QuorumPacket::FollowerInfo { accepted_epoch: epoch, info });
+        check(QuorumPacket::ObserverInfo { accepted_epoch: epoch, info });
+        check(QuorumPacket::AckEpoch { last_zxid: zxid, current_epoch: Some(epoch) });
+        check(QuorumPacket::AckEpoch { last_zxid: zxid, current_epoch: None });
+    }
+
+    #[test]
+    fn an_epoch_that_none_could_follow_is_refused() {
+        let check = |packet, epoch: i64, data: &[u8]| {
+            let bytes = raw(packet, epoch << 32, Some(data));
+            assert_eq!(QuorumPacket::from_bytes(&bytes), Err(PacketError::Epoch { packet, epoch }));
+        };
+        for epoch in [-1, i64::from(i32::MIN), i64::from(i32::MAX)] {
+            check(PacketType::FollowerInfo, epoch, &[0; 20]);
+            check(PacketType::ObserverInfo, epoch, &[0; 20]);
+            check(PacketType::LeaderInfo, epoch, &[0; 4]);
+            check(PacketType::NewLeader, epoch, b"version=0");
+        }
+        let bytes = raw(PacketType::AckEpoch, 0, Some(&(-2i32).to_be_bytes()));
+        let expect = PacketError::Epoch { packet: PacketType::AckEpoch, epoch: -2 };
+        assert_eq!(QuorumPacket::from_bytes(&bytes), Err(expect));
+    }
+
+    #[test]
+    fn a_transaction_comes_under_its_own_zxid() {
+        let bytes = raw(PacketType::Proposal, ZXID.0 + 1, Some(&txn()));
+        let (packet, packet_zxid) = (PacketType::Proposal, Zxid(ZXID.0 + 1));
+        let expect = PacketError::Zxid { packet, packet_zxid, txn_zxid: ZXID };
+        assert_eq!(QuorumPacket::from_bytes(&bytes), Err(expect));
+    }
+
+    #[test]
+    fn data_that_breaks_off_or_is_null_is_refused() {
+        let check = |packet, data: Option<&[u8]>, source| {
+            let read = QuorumPacket::from_bytes(&raw(packet, 0, data)).map(|_| ());
+            assert_eq!(read, Err(PacketError::Body { packet, source }));
+        };
+        let short = |need, have| JuteError::Short { need, have };
+        check(PacketType::Request, Some(&[0; 15]), short(4, 3));
+        check(PacketType::Proposal, Some(&[0; 31]), short(4, 3));
+        check(PacketType::Ping, Some(&[0; 13]), short(8, 1));
+        check(PacketType::Revalidate, Some(&[0; 8]), short(1, 0));
+        check(PacketType::CommitAndActivate, Some(&[0; 7]), short(8, 7));
+        check(PacketType::FollowerInfo, Some(&[0; 19]), short(8, 7));
+        check(PacketType::AckEpoch, Some(&[0; 3]), short(4, 3));
+        check(PacketType::InformAndActivate, Some(&[0; 8]), short(8, 0));
+        for packet in [PacketType::Request, PacketType::Proposal, PacketType::LeaderInfo] {
+            check(packet, None, JuteError::Null);
         }
     }
 }

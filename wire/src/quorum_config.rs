@@ -182,3 +182,125 @@ fn parse_number<T: FromStr>(text: &str) -> Result<T, ConfigError> {
 fn unique<T>(former: Option<T>, error: impl FnOnce() -> ConfigError) -> Result<(), ConfigError> {
     former.map_or(Ok(()), |_| Err(error()))
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::address::{Host, HostPort};
+
+    const PORTS: &str = "2888:3888:participant";
+
+    #[test]
+    fn a_configuration_prints_as_apache_prints_it() {
+        let check = |text: &str, expect: &str| {
+            let config: QuorumConfig = text.parse().unwrap();
+            assert_eq!(config.to_string(), expect);
+            assert_eq!(expect.parse(), Ok(config));
+        };
+        check("server.1=a:2888:3888", "server.1=a:2888:3888:participant\nversion=0");
+        check(
+            "# ensemble\r\nversion=1ff\r\n\r\nserver.2 = b:1:2:Observer;2181\nserver.1=a:1:2",
+            "server.1=a:1:2:participant\nserver.2=b:1:2:observer;0.0.0.0:2181\nversion=1ff",
+        );
+        check(
+            "server.1=[2001:db8::1]:1:2;[::1]:2181",
+            "server.1=[2001:db8:0:0:0:0:0:1]:1:2:participant;[0:0:0:0:0:0:0:1]:2181\nversion=0",
+        );
+        check(
+            "server.1=b:1:2:observer|a:3:4\nserver.2=c:1:2",
+            "server.1=a:3:4|b:1:2:observer\nserver.2=c:1:2:participant\nversion=0",
+        );
+    }
+
+    #[test]
+    fn groups_and_weights_stand_before_the_version() {
+        let text = "server.1=a:1:2:participant\nserver.2=b:1:2:participant\n\
+                    server.3=c:1:2:participant\ngroup.1=1:3\ngroup.2=2\n\
+                    weight.1=1\nweight.2=0\nweight.3=5\nversion=5";
+        let config: QuorumConfig = text.parse().unwrap();
+        assert_eq!(config.to_string(), text);
+        let without_first = text.replace("weight.1=1\n", "");
+        assert_eq!(without_first.parse(), Ok(config), "a weight is 1 when it is not given");
+    }
+
+    #[test]
+    fn what_no_quorum_can_be_made_of_is_refused() {
+        let check = |text: &str, expect: ConfigError| {
+            let text = text.replace("PORTS", PORTS);
+            assert_eq!(text.parse::<QuorumConfig>(), Err(expect), "{text}");
+        };
+        let text = |part: &str| part.to_owned();
+        check("", ConfigError::NoParticipant);
+        check("server.1=a:1:2:observer", ConfigError::NoParticipant);
+        check("server.1", ConfigError::Line(text("server.1")));
+        check("tickTime=2000", ConfigError::Line(text("tickTime")));
+        check("peer.1=a:PORTS", ConfigError::Line(text("peer.1")));
+        check("server.x=a:PORTS", ConfigError::Number(text("x")));
+        check("server.1=a:PORTS\nserver.1=b:PORTS", ConfigError::Twice(text("server.1")));
+        check("server.1=a:2888", ConfigError::Line(text("a:2888")));
+        check("server.1=a:1:2:participant:3", ConfigError::Line(text("a:1:2:participant:3")));
+        check("server.1=a:1:2:leader", ConfigError::Role(text("leader")));
+        check("server.1=a:1:1", ConfigError::SamePort(1));
+        check("server.1=a:1:x", AddressError::Port(text("x")).into());
+        let roles = "a:1:2:observer|b:1:2:participant";
+        check(&format!("server.1={roles}"), ConfigError::Roles(text(roles)));
+        check("version=xyz", ConfigError::Number(text("xyz")));
+        check("server.1=a:PORTS\ngroup.1=2", ConfigError::NoGroup(ServerId(1)));
+        check("server.1=a:PORTS\ngroup.1=1:2", ConfigError::NoWeight(ServerId(2)));
+        check("server.1=a:PORTS\ngroup.1=1\ngroup.2=1", ConfigError::Groups(ServerId(1)));
+        check("server.1=a:PORTS\nweight.1=-1", ConfigError::Number(text("-1")));
+    }
+
+    #[test]
+    fn observers_do_not_vote() {
+        let text = "server.1=a:PORTS\nserver.2=b:1:2:observer\nserver.3=c:PORTS";
+        let config: QuorumConfig = text.replace("PORTS", PORTS).parse().unwrap();
+        assert_eq!(config.voters().collect::<Vec<_>>(), [ServerId(1), ServerId(3)]);
+    }
+
+    fn any_member() -> impl Strategy<Value = Member> {
+        let host = prop_oneof![
+            "[a-z][a-z0-9.-]{0,9}".prop_map(String::from),
+            any::<[u8; 4]>().prop_map(|ip| std::net::Ipv4Addr::from(ip).to_string()),
+            any::<u128>().prop_map(|ip| std::net::Ipv6Addr::from(ip).to_string()),
+        ];
+        let host = host.prop_map(|text| Host::new(&text).unwrap());
+        let ports = (any::<u16>(), 1..u16::MAX);
+        let role = prop_oneof![Just(LearnerType::Participant), Just(LearnerType::Observer)];
+        let client = prop::option::of((host.clone(), any::<u16>()));
+        (host, ports, role, client).prop_map(|(host, (quorum_port, distance), role, client)| {
+            let election_port = quorum_port.wrapping_add(distance);
+            let addresses = vec![PeerAddress { host, quorum_port, election_port }];
+            let client = client.map(|(host, port)| HostPort { host, port });
+            Member { addresses, learner_type: role, client }
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_printed_is_read(
+            members in prop::collection::btree_map(any::<i64>(), any_member(), 1..9),
+            version in 0..i64::MAX,
+        ) {
+            let members = members.into_iter().map(|(sid, member)| (ServerId(sid), member));
+            let members = members.collect();
+            let config = QuorumConfig { members, hierarchy: None, version: Zxid(version) };
+            let expect = match config.voters().next() {
+                Some(_) => Ok(config.clone()),
+                None => Err(ConfigError::NoParticipant),
+            };
+            prop_assert_eq!(config.to_string().parse(), expect);
+        }
+
+        #[test]
+        fn no_text_makes_a_configuration_panic(
+            text in "((server|group|weight)\\.[0-9]=|version=|[a-c0-9:;|\\[\\]]{0,4}|\n|.){0,40}",
+        ) {
+            if let Ok(config) = text.parse::<QuorumConfig>() {
+                prop_assert_eq!(config.to_string().parse(), Ok(config));
+            }
+        }
+    }
+}

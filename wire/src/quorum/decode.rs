@@ -7,7 +7,7 @@
 use super::{ForwardedRequest, LearnerInfo, PacketError, PacketType, QuorumPacket, Touch};
 use crate::data::Id;
 use crate::ids::{Epoch, ServerId, SessionId, Xid, Zxid};
-use crate::jute::{Decode, JuteError, Reader};
+use crate::jute::{Decode, JuteError, Reader, jute_len};
 use crate::opcode::OpCode;
 use crate::txn::TxnHeader;
 
@@ -29,11 +29,12 @@ impl<'a> QuorumPacket<'a> {
         let packet = PacketType::try_from(reader.int()?)?;
         let zxid = Zxid(reader.long()?);
         let data = reader.buffer()?;
-        // Only requests are made on somebody's behalf.
-        let authinfo = match packet {
-            PacketType::Request => reader.vector()?,
-            _ => None,
-        };
+        let authinfo: Option<Vec<_>> = reader.vector()?;
+        let len = authinfo.as_ref().map_or(0, Vec::len);
+        if len > 0 && packet != PacketType::Request {
+            // Only requests are made on somebody's behalf.
+            return Err(PacketError::AuthInfo { packet, len: jute_len(len), max: 0 });
+        }
         Raw { packet, zxid, data, authinfo }.meaning()
     }
 }

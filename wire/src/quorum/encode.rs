@@ -19,7 +19,7 @@ impl Encode for QuorumPacket<'_> {
 
 impl QuorumPacket<'_> {
     /// What stands in the zxid field, also where the type fixes it.
-    fn zxid(&self) -> Zxid {
+    pub fn zxid(&self) -> Zxid {
         match self {
             Self::Proposal { zxid, .. }
             | Self::Ack { zxid }

@@ -166,3 +166,151 @@ fn bounded(claimed: i32, max: usize) -> Option<usize> {
         _ => usize::try_from(claimed).ok().filter(|len| *len <= max),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::data::Id;
+    use crate::ids::{SessionId, Xid, Zxid};
+    use crate::jute::{Encode, Put};
+    use crate::opcode::OpCode;
+    use crate::quorum::ForwardedRequest;
+
+    const MAX: usize = 1000;
+
+    /// Type, zxid and the length of the data, without the data.
+    fn head(packet: PacketType, len: i32) -> Vec<u8> {
+        let mut out = Vec::new();
+        out.put_int(packet as i32);
+        out.put_long(0);
+        out.put_int(len);
+        out
+    }
+
+    fn request(ids: usize) -> QuorumPacket<'static> {
+        QuorumPacket::Request(ForwardedRequest {
+            session: SessionId(7),
+            cxid: Xid(1),
+            op: OpCode::Delete,
+            body: b"body",
+            authinfo: Some(vec![Id::new("", ""); ids]),
+        })
+    }
+
+    #[test]
+    fn a_length_is_judged_before_its_bytes_are_waited_for() {
+        let check = |packet: PacketType, len: i32, max: usize| {
+            let next = PacketReader::new(MAX).next(&head(packet, len)).map(|_| ());
+            let fits = usize::try_from(len).is_ok_and(|len| len <= max) || len == -1;
+            let error = PacketError::Data { packet, len, max };
+            assert_eq!(next, if fits { Ok(()) } else { Err(error) });
+        };
+        for len in [i32::MIN, -2, -1, 0, 64, 65, 1000, 1001, i32::MAX] {
+            check(PacketType::Request, len, MAX);
+            check(PacketType::Proposal, len, MAX);
+            check(PacketType::NewLeader, len, MAX);
+            check(PacketType::Ping, len, MAX);
+            check(PacketType::FollowerInfo, len, 64);
+            check(PacketType::Commit, len, 64);
+        }
+    }
+
+    #[test]
+    fn an_unknown_type_ends_the_stream() {
+        for code in [0, -1, 20, i32::MAX] {
+            let mut bytes = head(PacketType::Ack, -1);
+            bytes[..4].copy_from_slice(&code.to_be_bytes());
+            assert_eq!(PacketReader::new(MAX).next(&bytes), Err(PacketError::Type(code)));
+        }
+    }
+
+    #[test]
+    fn only_requests_carry_identities_and_no_more_than_fit() {
+        let check = |packet: PacketType, count: i32, max: usize| {
+            let bytes = [head(packet, -1), count.to_be_bytes().to_vec()].concat();
+            let error = PacketError::AuthInfo { packet, len: count, max };
+            assert_eq!(PacketReader::new(MAX).next(&bytes), Err(error));
+        };
+        check(PacketType::Ack, 1, 0);
+        check(PacketType::Proposal, 1, 0);
+        check(PacketType::Request, 126, 125);
+        check(PacketType::Request, i32::MAX, 125);
+        check(PacketType::Request, -2, 125);
+    }
+
+    #[test]
+    fn identities_share_one_limit() {
+        let mut bytes = head(PacketType::Request, -1);
+        bytes.put_int(2);
+        bytes.put_string(&"x".repeat(984));
+        bytes.put_int(1);
+        let error = PacketError::AuthInfo { packet: PacketType::Request, len: 1, max: 0 };
+        assert_eq!(PacketReader::new(MAX).next(&bytes), Err(error));
+    }
+
+    #[test]
+    fn a_reader_starts_anew_behind_each_packet() {
+        let ack = QuorumPacket::Ack { zxid: Zxid(1) };
+        let bytes = [request(3).to_bytes(), ack.to_bytes()].concat();
+        let mut reader = PacketReader::new(MAX);
+        let len = request(3).to_bytes().len();
+        assert_eq!(reader.next(&bytes), Ok(Next::Packet { packet: request(3), len }));
+        let rest = &bytes[len..];
+        assert_eq!(reader.next(rest), Ok(Next::Packet { packet: ack, len: rest.len() }));
+        assert_eq!(reader.next(&[]), Ok(Next::Missing(HEAD_BYTES)));
+    }
+
+    #[test]
+    fn dribbled_identities_are_not_walked_again() {
+        let bytes = request(100).to_bytes();
+        let mut reader = PacketReader::new(MAX);
+        let mut at = 0;
+        for end in 0..bytes.len() {
+            assert!(matches!(reader.next(&bytes[..end]), Ok(Next::Missing(_))));
+            assert!(reader.at >= at, "what was stepped over stays so");
+            at = reader.at;
+        }
+        assert_eq!(at, bytes.len() - LENGTH_BYTES);
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_a_reader_panic(code in 0i32..21, mut bytes: Vec<u8>) {
+            if let Some(front) = bytes.first_chunk_mut() {
+                *front = code.to_be_bytes();
+            }
+            let mut reader = PacketReader::new(MAX);
+            for end in 0..=bytes.len() {
+                match reader.next(&bytes[..end]) {
+                    Ok(Next::Missing(_)) => {}
+                    Ok(Next::Packet { len, .. }) => prop_assert!(len == end),
+                    Err(_) => break,
+                }
+            }
+            let _ = QuorumPacket::from_bytes(&bytes);
+        }
+
+        #[test]
+        fn a_request_survives_any_pieces(
+            body: Vec<u8>,
+            ids: Vec<(String, String)>,
+            mut cuts: Vec<proptest::sample::Index>,
+        ) {
+            let ids = ids.into_iter().map(|(scheme, id)| Id::new(scheme, id)).collect();
+            let (session, cxid, op) = (SessionId(7), Xid(1), OpCode::SetData);
+            let sent = ForwardedRequest { session, cxid, op, body: &body, authinfo: Some(ids) };
+            let sent = QuorumPacket::Request(sent);
+            let bytes = sent.to_bytes();
+            cuts.sort_by_key(|cut| cut.index(bytes.len()));
+            let mut reader = PacketReader::new(DATA_BYTES_MAX_DEFAULT);
+            for cut in cuts {
+                let read = reader.next(&bytes[..cut.index(bytes.len())]);
+                prop_assert!(matches!(read, Ok(Next::Missing(n)) if n > 0));
+            }
+            let len = bytes.len();
+            prop_assert_eq!(reader.next(&bytes), Ok(Next::Packet { packet: sent, len }));
+        }
+    }
+}
