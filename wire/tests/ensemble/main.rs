@@ -1,9 +1,9 @@
 //! What Apache's servers say to each other, read and written by us.
 //!
-//! The captures are described in `tests/data/ensemble/ORIGIN.md`. Every captured message decodes into the fields that were recorded beside it and encodes back
-//! into the same bytes; whole connections are read as the streams they were, in whatever pieces;
-//! no piece of a message passes for a message. Snapshot streams are not `wire`'s business and are
-//! skipped.
+//! The captures are described in `tests/data/ensemble/ORIGIN.md`. Every message decodes into the
+//! fields that were recorded beside it and encodes back into the same bytes; whole connections are
+//! read as the streams they were, in whatever pieces; no piece of a message passes for a message.
+//! Snapshot streams are not `wire`'s business and are skipped.
 
 #![allow(clippy::unwrap_used, reason = "a test stops at its first surprise")]
 
