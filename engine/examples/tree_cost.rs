@@ -87,9 +87,10 @@ fn snapshot(tree: &mut Tree, shape: &str) {
     let (mib, took) = (written.bytes as f64 / 1048576.0, start.elapsed());
     println!("  snapshot of {mib:.0} MiB written at {:.0} MiB/s", mib / took.as_secs_f64());
     for threads in [1, 2] {
-        let start = Instant::now();
+        let (start, cpu) = (Instant::now(), process_cpu_ms());
         let loaded = load(&written.path, threads).expect(shape);
-        println!("  loaded by {threads} + 1 threads in {} ms", start.elapsed().as_millis());
+        let (took, cpu) = (start.elapsed().as_millis(), process_cpu_ms() - cpu);
+        println!("  loaded by {threads} + 1 threads in {took} ms, {cpu} ms of CPU");
         assert_eq!(loaded.view().digest(), root.view().digest());
         println!("  {} bytes per node asked for", loaded.memory().1 / written.nodes);
     }
@@ -109,6 +110,13 @@ fn create(tree: &mut Tree, path: &str, data: &[u8], zxid: &mut i64) {
 fn cpu_ns() -> usize {
     let stat = std::fs::read_to_string("/proc/thread-self/schedstat").expect("Linux");
     stat.split(' ').next().and_then(|ns| ns.parse().ok()).expect("time on a core")
+}
+
+/// Of all threads, in the kernel too.
+fn process_cpu_ms() -> u64 {
+    let stat = std::fs::read_to_string("/proc/self/stat").expect("Linux");
+    let fields = stat.rsplit(')').next().into_iter().flat_map(|rest| rest.split(' '));
+    fields.skip(12).take(2).filter_map(|ticks| ticks.parse::<u64>().ok()).sum::<u64>() * 10
 }
 
 fn resident_bytes() -> usize {
