@@ -2,7 +2,8 @@
 //!
 //! Played on [`World`], where commits and time come when the test says so.
 
-use menagerie_wire::{OpCode, SessionId, Zxid};
+use menagerie_engine::tree::Tree;
+use menagerie_wire::{Epoch, OpCode, SessionId, Zxid};
 
 use super::world::{
     Client, TICK_MS, TIMEOUT_MS, World, auth, bare, create, create_as, create_with, data, delete,
@@ -149,6 +150,34 @@ fn touches_on_the_shards_are_collected_before_a_session_expires() {
     world.pass(2 * TIMEOUT_MS as u64);
     assert!(world.is_closing(lively.key));
     assert_eq!(world.sequencer.session_count(), 0);
+}
+
+#[test]
+fn a_server_that_slept_does_not_blame_its_clients() {
+    let mut world = World::new();
+    let client = world.client(0);
+    world.sleep(10 * TIMEOUT_MS as u64);
+    assert_eq!(world.sequencer.session_count(), 1);
+    world.receive(client.key, &bare(1, OpCode::Ping));
+    world.pass(TIMEOUT_MS as u64);
+    assert!(!world.is_closing(client.key));
+    world.pass(3 * TIMEOUT_MS as u64);
+    assert!(world.is_closing(client.key), "but for its own silence it does");
+}
+
+#[test]
+fn a_server_whose_zxids_run_out_begins_the_next_epoch() {
+    let check = |last, expect| {
+        let mut tree = Tree::new();
+        tree.advance(last);
+        let mut world = World::over(tree, 1, |_| {});
+        let client = world.client(0);
+        world.receive(client.key, &create(1, "/a"));
+        world.settle();
+        assert_eq!(Zxid(world.sent(client.key)[0].zxid), expect, "behind {last}");
+    };
+    check(Zxid::new(Epoch(3), 7), Zxid::new(Epoch(3), 9));
+    check(Zxid::new(Epoch(3), u32::MAX), Zxid::new(Epoch(4), 2));
 }
 
 #[test]

@@ -52,6 +52,11 @@ impl World {
     }
 
     pub(crate) fn with(shards: u16, change: impl FnOnce(&mut Settings)) -> Self {
+        Self::over(Tree::new(), shards, change)
+    }
+
+    /// A server that goes on with `tree`.
+    pub(crate) fn over(tree: Tree, shards: u16, change: impl FnOnce(&mut Settings)) -> Self {
         let mut settings = Settings {
             rules: Rules { extended_types: true, ..Rules::default() },
             session_timeout_ms_min: 2 * TICK_MS,
@@ -75,7 +80,7 @@ impl World {
             digests: true,
         };
         let mut out = Output::default();
-        let mut sequencer = Sequencer::new(of_sequencer, Tree::new(), now);
+        let mut sequencer = Sequencer::new(of_sequencer, tree, now);
         sequencer.start(&mut out);
         let root = sequencer.committed().clone();
         let shard = |id| Shard::new(id, settings.clone(), root.clone());
@@ -147,6 +152,13 @@ impl World {
 
     /// Time passes, with everything that falls due.
     pub(crate) fn pass(&mut self, ms: u64) {
+        for _ in 0..ms / 50 {
+            self.sleep(50);
+        }
+    }
+
+    /// Time passes in which the server does nothing.
+    pub(crate) fn sleep(&mut self, ms: u64) {
         self.now.monotonic_ms += ms;
         self.now.wall_ms += ms as i64;
         self.sequencer.on_tick(self.now, &mut self.out);

@@ -50,6 +50,14 @@ const RECLAIM_BLOCKS_PER_TURN: usize = 4096;
 const DIGEST_EVERY: u32 = 128;
 const DIGESTS_KEPT: usize = 1024;
 
+/// With fewer zxids than this left in its epoch, a server begins the next one at its start: after
+/// the last of them nothing can be written.
+const ZXIDS_LEFT_MIN: u32 = 1 << 30;
+
+/// Ticks come every 50 ms. When one is so late, the server was stopped or starved, and its clients
+/// could not be heard: sessions are not blamed for that time.
+const ASLEEP_MS_MIN: u64 = 500;
+
 /// What the clock says, both ways.
 #[derive(Clone, Copy, Debug)]
 pub struct Now {
@@ -91,6 +99,12 @@ impl Output {
     }
 }
 
+/// The zxid behind which a server whose log ends at `last` goes on.
+fn first_free(last: Zxid) -> Zxid {
+    let left = u32::MAX - last.counter();
+    if left < ZXIDS_LEFT_MIN { Zxid::new(last.epoch().next(), 0) } else { last }
+}
+
 /// The order of all writes, and what follows from it.
 pub struct Sequencer {
     settings: Settings,
@@ -102,6 +116,9 @@ pub struct Sequencer {
     prepared: Prepared,
     owners: Owners,
     expiry: Expiry,
+    last_tick_ms: u64,
+    /// How far the clock of `expiry` is behind the monotonic one.
+    asleep_ms: u64,
     session_ids: SessionIds,
     cleaner: Cleaner,
     /// The round of touches being collected, and how many shards have not answered.
@@ -130,10 +147,12 @@ impl Sequencer {
             tree,
             node: Node::standalone(settings.server),
             effects: Effects::new(),
-            last_prepared: committed.last_zxid(),
+            last_prepared: first_free(committed.last_zxid()),
             prepared: Prepared::default(),
             owners: Owners::default(),
             expiry,
+            last_tick_ms: now.monotonic_ms,
+            asleep_ms: 0,
             session_ids: SessionIds::new(settings.server, now.wall_ms),
             cleaner: Cleaner::new(settings.cleaner, now.monotonic_ms),
             collecting: None,
@@ -171,7 +190,7 @@ impl Sequencer {
     /// Sessions by the wall-clock time (ms) at which they would end.
     pub fn deadlines(&self, now: Now) -> BTreeMap<i64, Vec<SessionId>> {
         let wall_ms = |deadline_ms: u64| {
-            let ahead = deadline_ms.saturating_sub(now.monotonic_ms);
+            let ahead = deadline_ms.saturating_sub(self.awake_ms(now));
             now.wall_ms.saturating_add_unsigned(ahead)
         };
         self.expiry.sets().into_iter().map(|(at, sessions)| (wall_ms(at), sessions)).collect()
@@ -221,8 +240,15 @@ impl Sequencer {
 
     /// Time has passed: sessions may be due, and nodes that live only for a while.
     pub fn on_tick(&mut self, now: Now, out: &mut Output) {
+        let since_ms = now.monotonic_ms.saturating_sub(self.last_tick_ms);
+        self.last_tick_ms = now.monotonic_ms;
+        if since_ms > ASLEEP_MS_MIN {
+            tracing::warn!("nothing was heard for {since_ms} ms: sessions live so much longer");
+            self.asleep_ms += since_ms;
+        }
+        let awake_ms = self.awake_ms(now);
         if self.collecting.is_none()
-            && self.expiry.next_deadline_ms().is_some_and(|due_ms| due_ms <= now.monotonic_ms)
+            && self.expiry.next_deadline_ms().is_some_and(|due_ms| due_ms <= awake_ms)
         {
             self.rounds += 1;
             self.collecting = Some((self.rounds, self.settings.shards));
@@ -237,6 +263,11 @@ impl Sequencer {
         self.tree.reclaim(RECLAIM_BLOCKS_PER_TURN);
     }
 
+    /// The clock by which sessions expire.
+    const fn awake_ms(&self, now: Now) -> u64 {
+        now.monotonic_ms.saturating_sub(self.asleep_ms)
+    }
+
     fn on_connect(
         &mut self,
         connection: ConnectionKey,
@@ -248,7 +279,7 @@ impl Sequencer {
         let view = self.tree.view();
         let session = self.session_ids.next(|id| view.session(id).is_some());
         self.owners.take_over(session, Owner { connection, ids });
-        self.expiry.add(session, timeout_ms, now.monotonic_ms);
+        self.expiry.add(session, timeout_ms, self.awake_ms(now));
         let answer = Some((connection, Answer::Connected { session, timeout_ms }));
         let request = InternalRequest::CreateSession { timeout_ms };
         self.execute_internal(session, Xid(0), &request, answer, now, out);
@@ -271,7 +302,7 @@ impl Sequencer {
         if let Some(old) = self.owners.take_over(session, Owner { connection, ids }) {
             out.tell(old.shard, ToShard::Evict { connection: old });
         }
-        self.expiry.add(session, timeout_ms, now.monotonic_ms);
+        self.expiry.add(session, timeout_ms, self.awake_ms(now));
         out.tell(shard, ToShard::Resumed { connection, session, timeout_ms });
     }
 
@@ -319,8 +350,9 @@ impl Sequencer {
         now: Now,
         out: &mut Output,
     ) {
+        let awake_ms = self.awake_ms(now);
         for &(session, timeout_ms) in sessions {
-            self.expiry.touch(session, timeout_ms, now.monotonic_ms);
+            self.expiry.touch(session, timeout_ms, awake_ms);
         }
         let Some((current, waiting)) = self.collecting else { return };
         if round != Some(current) {
@@ -329,7 +361,7 @@ impl Sequencer {
         self.collecting = Some((current, waiting - 1));
         if waiting == 1 {
             self.collecting = None;
-            for session in self.expiry.expire_due(now.monotonic_ms) {
+            for session in self.expiry.expire_due(awake_ms) {
                 self.counters.sessions_expired += 1;
                 tracing::info!("session {session} expired");
                 let owner = self.owners.remove(session);
