@@ -2,7 +2,7 @@
 //! notices.
 
 use menagerie_tests::ServerConfig;
-use menagerie_tests::raw_client::RawClient;
+use menagerie_tests::raw_client::{RawClient, four_letter};
 use menagerie_tests::server::Menagerie;
 use menagerie_wire::frame;
 use menagerie_wire::ids::Xid;
@@ -38,6 +38,59 @@ fn surplus_connections_in_total_are_closed() {
     let mut first = RawClient::connect(server.address(), SESSION_TIMEOUT_MS).unwrap();
     assert!(RawClient::connect(server.address(), SESSION_TIMEOUT_MS).is_err());
     assert_eq!(first.create("/a", b"", 0).unwrap().header.err, 0);
+}
+
+/// Whatever part of a handshake they sent: they are closed, and who has a session is not.
+#[test]
+fn connections_that_do_not_finish_their_handshake_are_closed() {
+    let config = ServerConfig::new().property("zookeeper.nio.sessionlessCnxnTimeout", 300);
+    let server = Menagerie::start(&config);
+    let mut client = RawClient::connect(server.address(), SESSION_TIMEOUT_MS).unwrap();
+    let slow: Vec<TcpStream> = [&b""[..], &[0, 0], &[0, 0, 0, 45, 0, 0, 0, 0, 0]]
+        .into_iter()
+        .map(|part| {
+            let mut stream = TcpStream::connect(server.address()).unwrap();
+            stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+            stream.write_all(part).unwrap();
+            stream
+        })
+        .collect();
+    for mut stream in slow {
+        assert_eq!(stream.read(&mut [0; 8]).unwrap(), 0, "closed without a word");
+    }
+    assert_eq!(client.create("/a", b"", 0).unwrap().header.err, 0);
+}
+
+/// Clients that break off (RST) in the middle of whatever they do leave neither connections nor
+/// watches behind.
+#[test]
+fn a_storm_of_connections_that_break_off_leaves_nothing_behind() {
+    let config = ServerConfig::new().key("maxClientCnxns", 0).key("4lw.commands.whitelist", "*");
+    let server = Menagerie::start(&config);
+    let mut client = RawClient::connect(server.address(), SESSION_TIMEOUT_MS).unwrap();
+    assert_eq!(client.create("/big", b"", 0).unwrap().header.err, 0);
+    for round in 0..300 {
+        let broken = RawClient::connect(server.address(), SESSION_TIMEOUT_MS).unwrap();
+        let mut stream = broken.into_stream();
+        let op = [OpCode::GetData, OpCode::SetData][round % 2];
+        stream.write_all(&pipelined(op, 100)).unwrap();
+        rustix::net::sockopt::set_socket_linger(&stream, Some(Duration::ZERO)).unwrap();
+    }
+    let deadline = Instant::now() + Duration::from_secs(20);
+    loop {
+        let text = four_letter(server.address(), "mntr").unwrap();
+        let value = |name: &str| {
+            let line = text.lines().find_map(|line| line.strip_prefix(name));
+            line.map(|line| line.trim().to_owned()).unwrap_or_default()
+        };
+        // This client, and the connection that asks.
+        let left = ["zk_num_alive_connections", "zk_outstanding_requests", "zk_watch_count"];
+        if left.map(value) == ["2", "0", "0"] {
+            break;
+        }
+        assert!(Instant::now() < deadline, "{text}");
+    }
+    assert_eq!(client.create("/after", b"", 0).unwrap().header.err, 0);
 }
 
 #[test]
