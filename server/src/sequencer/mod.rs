@@ -19,15 +19,15 @@ mod cleaner;
 mod owners;
 mod prepared;
 mod session_ids;
+mod sessions;
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use menagerie_engine::tree::{Root, Tree};
 use menagerie_engine::txn::{self, Caller, Executed, InternalRequest, Rules, Stamp};
 use menagerie_replication::{Effect, Effects, Event, Node};
-use menagerie_wire::data::Id;
 use menagerie_wire::proto::Request;
 use menagerie_wire::{ServerId, SessionId, Xid, Zxid};
 
@@ -37,7 +37,7 @@ use cleaner::Cleaner;
 pub use cleaner::CleanerSettings;
 use expiry::Expiry;
 use message::{ConnectionKey, ToSequencer, ToShard, Write};
-use owners::{Claim, Owner, Owners};
+use owners::Owners;
 use prepared::Prepared;
 use publication::{Answer, Entry, Publication};
 use session_ids::SessionIds;
@@ -53,10 +53,6 @@ const DIGESTS_KEPT: usize = 1024;
 /// With fewer zxids than this left in its epoch, a server begins the next one at its start: after
 /// the last of them nothing can be written.
 const ZXIDS_LEFT_MIN: u32 = 1 << 30;
-
-/// Ticks come every 50 ms. When one is so late, the server was stopped or starved, and its clients
-/// could not be heard: sessions are not blamed for that time.
-const ASLEEP_MS_MIN: u64 = 500;
 
 /// What the clock says, both ways.
 #[derive(Clone, Copy, Debug)]
@@ -182,20 +178,6 @@ impl Sequencer {
         self.digests.iter().copied().collect()
     }
 
-    /// Sessions that live.
-    pub fn session_count(&self) -> usize {
-        self.expiry.len()
-    }
-
-    /// Sessions by the wall-clock time (ms) at which they would end.
-    pub fn deadlines(&self, now: Now) -> BTreeMap<i64, Vec<SessionId>> {
-        let wall_ms = |deadline_ms: u64| {
-            let ahead = deadline_ms.saturating_sub(self.awake_ms(now));
-            now.wall_ms.saturating_add_unsigned(ahead)
-        };
-        self.expiry.sets().into_iter().map(|(at, sessions)| (wall_ms(at), sessions)).collect()
-    }
-
     /// Takes one message of a shard.
     pub fn on_message(&mut self, message: ToSequencer, now: Now, out: &mut Output) {
         match message {
@@ -240,79 +222,12 @@ impl Sequencer {
 
     /// Time has passed: sessions may be due, and nodes that live only for a while.
     pub fn on_tick(&mut self, now: Now, out: &mut Output) {
-        let since_ms = now.monotonic_ms.saturating_sub(self.last_tick_ms);
-        self.last_tick_ms = now.monotonic_ms;
-        if since_ms > ASLEEP_MS_MIN {
-            tracing::warn!("nothing was heard for {since_ms} ms: sessions live so much longer");
-            self.asleep_ms += since_ms;
-        }
-        let awake_ms = self.awake_ms(now);
-        if self.collecting.is_none()
-            && self.expiry.next_deadline_ms().is_some_and(|due_ms| due_ms <= awake_ms)
-        {
-            self.rounds += 1;
-            self.collecting = Some((self.rounds, self.settings.shards));
-            for shard in 0..self.settings.shards {
-                out.tell(shard, ToShard::CollectTouches { round: self.rounds });
-            }
-        }
+        self.look_for_expiry(now, out);
         for path in self.cleaner.due(self.tree.view(), &self.settings.rules, now) {
             let request = InternalRequest::DeleteContainer { path: Cow::Borrowed(&path) };
             self.execute_internal(SessionId::NONE, Xid(0), &request, None, now, out);
         }
         self.tree.reclaim(RECLAIM_BLOCKS_PER_TURN);
-    }
-
-    /// The clock by which sessions expire.
-    const fn awake_ms(&self, now: Now) -> u64 {
-        now.monotonic_ms.saturating_sub(self.asleep_ms)
-    }
-
-    fn on_connect(
-        &mut self,
-        connection: ConnectionKey,
-        timeout_ms: i32,
-        ids: Box<[Id<'static>]>,
-        now: Now,
-        out: &mut Output,
-    ) {
-        let view = self.tree.view();
-        let session = self.session_ids.next(|id| view.session(id).is_some());
-        self.owners.take_over(session, Owner { connection, ids });
-        self.expiry.add(session, timeout_ms, self.awake_ms(now));
-        let answer = Some((connection, Answer::Connected { session, timeout_ms }));
-        let request = InternalRequest::CreateSession { timeout_ms };
-        self.execute_internal(session, Xid(0), &request, answer, now, out);
-    }
-
-    fn on_resume(
-        &mut self,
-        connection: ConnectionKey,
-        session: SessionId,
-        timeout_ms: i32,
-        ids: Box<[Id<'static>]>,
-        now: Now,
-        out: &mut Output,
-    ) {
-        let shard = connection.shard;
-        if self.tree.view().session(session).is_none() {
-            out.tell(shard, ToShard::Refused { connection });
-            return;
-        }
-        if let Some(old) = self.owners.take_over(session, Owner { connection, ids }) {
-            out.tell(old.shard, ToShard::Evict { connection: old });
-        }
-        self.expiry.add(session, timeout_ms, self.awake_ms(now));
-        out.tell(shard, ToShard::Resumed { connection, session, timeout_ms });
-    }
-
-    /// Whether `connection` speaks for `session`; one that does not is closed.
-    fn admit(&self, session: SessionId, connection: ConnectionKey, out: &mut Output) -> bool {
-        let admitted = self.owners.claim(session, connection) == Claim::Owner;
-        if !admitted {
-            out.tell(connection.shard, ToShard::Evict { connection });
-        }
-        admitted
     }
 
     fn on_write(&mut self, write: &Write, now: Now, out: &mut Output) {
@@ -341,48 +256,6 @@ impl Sequencer {
         if !self.prepared.answer_after_all(connection, Answer::Synced, zxid) {
             out.tell(connection.shard, ToShard::Synced { connection });
         }
-    }
-
-    fn on_touched(
-        &mut self,
-        sessions: &[(SessionId, i32)],
-        round: Option<u64>,
-        now: Now,
-        out: &mut Output,
-    ) {
-        let awake_ms = self.awake_ms(now);
-        for &(session, timeout_ms) in sessions {
-            self.expiry.touch(session, timeout_ms, awake_ms);
-        }
-        let Some((current, waiting)) = self.collecting else { return };
-        if round != Some(current) {
-            return;
-        }
-        self.collecting = Some((current, waiting - 1));
-        if waiting == 1 {
-            self.collecting = None;
-            for session in self.expiry.expire_due(awake_ms) {
-                self.counters.sessions_expired += 1;
-                tracing::info!("session {session} expired");
-                let owner = self.owners.remove(session);
-                let answer = owner.map(|connection| (connection, Answer::Expired));
-                self.close_session(session, Xid(0), answer, now, out);
-            }
-        }
-    }
-
-    fn close_session(
-        &mut self,
-        session: SessionId,
-        xid: Xid,
-        answer: Option<(ConnectionKey, Answer)>,
-        now: Now,
-        out: &mut Output,
-    ) {
-        self.owners.remove(session);
-        self.expiry.remove(session);
-        let request = InternalRequest::CloseSession;
-        self.execute_internal(session, xid, &request, answer, now, out);
     }
 
     fn execute_internal(
