@@ -4,13 +4,15 @@
 
 use std::io::IsTerminal;
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::thread;
 
 use clap::Parser;
 use menagerie::cli::{Cli, Command, EXIT_USAGE, ServerArgs};
 use menagerie::config::Config;
 use menagerie::serve::Server;
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGINT, SIGTERM, SIGXFSZ};
 use signal_hook::iterator::Signals;
 use tracing_subscriber::EnvFilter;
 
@@ -30,6 +32,7 @@ fn main() -> ExitCode {
 }
 
 fn serve(args: &ServerArgs) -> ExitCode {
+    file_size_limit_as_error();
     let jvm_flags = std::env::var("SERVER_JVMFLAGS").unwrap_or_default();
     let config = match Config::load(args.file().as_deref(), &jvm_flags, &args.overrides()) {
         Ok(config) => config,
@@ -61,6 +64,15 @@ fn serve(args: &ServerArgs) -> ExitCode {
             eprintln!("menagerie: {error}");
             ExitCode::FAILURE
         }
+    }
+}
+
+/// A limit on the size of files shall be an error like a full disk, not the signal that ends us
+/// without a word.
+fn file_size_limit_as_error() {
+    let caught = Arc::new(AtomicBool::new(false));
+    if let Err(error) = signal_hook::flag::register(SIGXFSZ, caught) {
+        tracing::warn!("SIGXFSZ will end this server: {error}");
     }
 }
 

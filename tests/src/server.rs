@@ -80,9 +80,16 @@ impl Menagerie {
     /// When the server does not end in time.
     pub fn stop(&mut self) -> ExitStatus {
         self.process.signal(Signal::TERM);
+        self.wait()
+    }
+
+    /// The exit status of a server that is about to end.
+    ///
+    /// # Panics
+    /// When it does not end in time.
+    pub fn wait(&mut self) -> ExitStatus {
         let status = self.process.wait(STOP_TIME_MAX);
-        status
-            .unwrap_or_else(|| panic!("no end {STOP_TIME_MAX:?} after SIGTERM: {}", self.stderr()))
+        status.unwrap_or_else(|| panic!("no end within {STOP_TIME_MAX:?}: {}", self.stderr()))
     }
 
     /// Starts a killed or stopped server again, on the same data and the same port.

@@ -5,7 +5,7 @@ use menagerie_tests::child_process::{ChildProcess, forbid_io_uring};
 use menagerie_tests::raw_client::{RawClient, four_letter};
 use menagerie_tests::scratch::Scratch;
 use menagerie_tests::server::{Menagerie, binary};
-use rustix::process::Signal;
+use rustix::process::{Pid, Resource, Rlimit, Signal, prlimit};
 use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt as _;
@@ -108,6 +108,27 @@ fn a_busy_server_stops_cleanly_and_keeps_what_it_acknowledged() {
         }
         assert!(!last.is_empty());
     }
+}
+
+/// A limit on the size of files stands for a disk that fails: the log's next write is refused.
+#[test]
+fn a_failed_write_ends_the_server_and_is_not_acknowledged() {
+    let mut server = Menagerie::start(&ServerConfig::new());
+    let mut client = RawClient::connect(server.address(), 30_000).unwrap();
+    let session = client.session().clone();
+    assert_eq!(client.create("/before", b"", 0).unwrap().header.err, 0);
+    let pid = Pid::from_raw(server.pid().try_into().unwrap());
+    let nothing = Rlimit { current: Some(1), maximum: Some(1) };
+    prlimit(pid, Resource::Fsize, nothing).unwrap();
+    client.create("/after", b"", 0).expect_err("it cannot be on the disk");
+
+    let status = server.wait();
+    assert_eq!(status.code(), Some(1), "{}", server.stderr());
+    assert!(server.stderr().contains("menagerie: write failed on log."), "{}", server.stderr());
+    server.restart();
+    let mut client = RawClient::resume(server.address(), &session).unwrap();
+    assert!(client.get_data("/before").unwrap().is_ok());
+    assert_eq!(client.create("/again", b"", 0).unwrap().header.err, 0);
 }
 
 #[test]
