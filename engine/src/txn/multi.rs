@@ -58,7 +58,8 @@ impl Run<'_> {
     /// Judges and applies operation by operation.
     ///
     /// # Errors
-    /// When the multi is refused as a whole: invalid flags, or too long a transaction.
+    /// When the multi is refused as a whole: invalid flags, too long a transaction, or quota limits
+    /// in the way that are none. ZooKeeper tells what it cannot work with from what it refuses.
     fn all<'a>(
         &mut self,
         multi: &MultiRequest<'a>,
@@ -81,6 +82,7 @@ impl Run<'_> {
                     results.push(result);
                     subs.push(sub);
                 }
+                Err(code @ ErrorCode::MarshallingError) => return Err(code),
                 Err(code) => {
                     let failed = subs.len();
                     subs.push(refusal(code));

@@ -275,6 +275,8 @@ mod tests {
     fn unreadable_limits_refuse_and_unreadable_usage_is_left_alone() {
         let mut world = world(b"garbage");
         world.refuses(create("/q/b"), ErrorCode::MarshallingError);
+        let creates = ["/other", "/q/b"].map(|path| op(create(path)));
+        world.refuses(multi(creates.into()), ErrorCode::MarshallingError);
         world.ok(set_data(LIMITS_OF_Q, b"", -1));
         world.ok(set_data(STATS_OF_Q, b"garbage", -1));
         world.rules.enforce_quota = false;
