@@ -209,6 +209,13 @@ impl Generator {
             "count=-1,bytes=-1=;byteHardLimit=60;countHardLimit=4",
             "count=2,bytes=10=;byteHardLimit=-1;countHardLimit=6",
             "bytes=20,count=3",
+            "count=3",
+            "count=3,bytes=",
+            "count=x,bytes=9",
+            "count= 3, bytes=9",
+            "bytes=9;count=3;",
+            "count=3=bytes=9",
+            "byteHardLimit=9,other=1,count=2",
             "nonsense",
             "",
         ];

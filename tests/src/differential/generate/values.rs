@@ -61,16 +61,52 @@ impl Generator {
             47 => vec![entry(31, "ip", "127.0.0.1")],
             48 => vec![entry(perms, "ip", self.word(&["127.0.0.0/8", "0.0.0.0/0"]))],
             49 => vec![entry(31, "ip", self.word(&["10.0.0.1", "::1", "2001:db8::/32"]))],
-            50 => vec![entry(31, "ip", self.word(&["1.2.3", "::/129", "x", "1.2.3.4/33"]))],
+            50 => vec![entry(31, "ip", self.odd_ip())],
             51 => vec![anyone.clone(), anyone, entry(1, "world", "anyone")],
             52 => vec![entry(31, "world", "someone")],
-            53 => vec![entry(31, "digest", self.word(&["", "a", "a:", ":b", "a:b:c"]))],
-            54 => vec![entry(31, self.word(&["super", "nonesuch", ""]), "x")],
+            53 => {
+                vec![entry(31, "digest", self.word(&["", ":", "a", "a:", ":b", "a:b:c", "a:b:"]))]
+            }
+            54 => vec![entry(31, self.word(&["super", "sasl", "x509", "nonesuch", ""]), "x")],
             55 => vec![AclEntry { perms, scheme: None, id: Some("x".to_owned()) }],
             56 => vec![AclEntry { perms, scheme: Some("world".to_owned()), id: None }],
             57 => return Field::Acl(None),
             _ => Vec::new(),
         }))
+    }
+
+    fn odd_ip(&mut self) -> &'static str {
+        self.word(&[
+            "1.2.3",
+            "::/129",
+            "x",
+            "1.2.3.4/33",
+            "1.2.3.4/",
+            "1.2.3.4/-1",
+            "/8",
+            "",
+            "1.2.3.4/8/8",
+            "01.2.3.4",
+            "1.2.3.256",
+            "1.2.3.4.5",
+            "127.1",
+            " 1.2.3.4",
+            "1.2.3.4/+8",
+            "1.2.3.4/08",
+            "::1/128",
+            "::ffff:1.2.3.4",
+            "fe80::1%lo",
+            "[::1]",
+            "1::2::3",
+            ":::",
+            "12345::",
+            "::/0",
+            "1:2:3:4:5:6:7:8",
+            "1:2:3:4:5:6:7::",
+            "1:2:3:4:5:6:7:8:9",
+            "::1.2.3.4",
+            "localhost",
+        ])
     }
 
     pub(super) fn path(&mut self) -> Field {
