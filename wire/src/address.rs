@@ -4,8 +4,9 @@
 //! it is, since it is resolved again at every attempt to connect. Facts: ZooKeeper
 //! `ConfigUtils.getHostAndPort`, `QuorumPeer.QuorumServer.delimitedHostString`.
 
+// From `core`, where addresses are values and no socket is in reach.
+use core::net::{IpAddr, Ipv6Addr};
 use std::fmt;
-use std::net::{IpAddr, Ipv6Addr};
 
 use thiserror::Error;
 

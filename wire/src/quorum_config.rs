@@ -263,8 +263,8 @@ mod tests {
     fn any_member() -> impl Strategy<Value = Member> {
         let host = prop_oneof![
             "[a-z][a-z0-9.-]{0,9}".prop_map(String::from),
-            any::<[u8; 4]>().prop_map(|ip| std::net::Ipv4Addr::from(ip).to_string()),
-            any::<u128>().prop_map(|ip| std::net::Ipv6Addr::from(ip).to_string()),
+            any::<[u8; 4]>().prop_map(|ip| core::net::Ipv4Addr::from(ip).to_string()),
+            any::<u128>().prop_map(|ip| core::net::Ipv6Addr::from(ip).to_string()),
         ];
         let host = host.prop_map(|text| Host::new(&text).unwrap());
         let ports = (any::<u16>(), 1..u16::MAX);
