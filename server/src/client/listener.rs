@@ -110,11 +110,16 @@ impl Admitted {
     /// On the shard's core: the socket, and its place in the census.
     ///
     /// # Errors
-    /// When the peer is gone, or one too many; the connection is closed then.
+    /// When the peer is gone, or is one too many (`ConnectionRefused`); the connection is closed
+    /// then.
     pub fn into_socket(self) -> io::Result<(Socket, Permit)> {
         let (socket, peer) = Socket::new(self.accepted)?;
         let Some(permit) = self.census.admit(peer) else {
-            tracing::warn!("closing a connection from {}: too many", peer.ip());
+            // A client that does not give up would fill the log.
+            let refused = self.census.refused();
+            if refused.is_power_of_two() {
+                tracing::warn!("too many connections: {refused} closed, now from {}", peer.ip());
+            }
             return Err(io::ErrorKind::ConnectionRefused.into());
         };
         Ok((socket, permit))

@@ -8,6 +8,7 @@
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::future::poll_fn;
+use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
@@ -147,7 +148,14 @@ fn arrive(core: &Shared, admitted: Admitted) {
     if core.borrow().stopping {
         return;
     }
-    let Ok((socket, permit)) = admitted.into_socket() else { return };
+    let (socket, permit) = match admitted.into_socket() {
+        Ok(admitted) => admitted,
+        Err(error) => {
+            let too_many = error.kind() == io::ErrorKind::ConnectionRefused;
+            core.borrow_mut().shard.counters.connections_rejected += u64::from(too_many);
+            return;
+        }
+    };
     let socket = Rc::new(socket);
     let key = {
         let mut core = core.borrow_mut();
