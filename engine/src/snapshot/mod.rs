@@ -23,6 +23,7 @@
 
 mod chunk;
 mod frame;
+pub mod jute_stream;
 mod mapped;
 mod paced;
 #[cfg(test)]

@@ -73,6 +73,7 @@ use heap::{Heap, Sealed};
 use state::State;
 use znode::Seed;
 
+pub(crate) use acl::OPEN as OPEN_ACL;
 pub use acl::{AclHandle, AclList};
 pub use bulk::BulkError;
 pub use path::split;
