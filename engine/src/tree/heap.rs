@@ -225,8 +225,10 @@ impl Heap {
                 self.cursor = 0;
             }
             steps -= 1;
-            // Unique means: all roots are gone, and what their readers did has happened before.
-            if Arc::get_mut(&mut self.held[self.cursor].sealed).is_none() {
+            // The count is a cheap look at a line that readers share; being unique also means that
+            // what the readers did has happened before.
+            let sealed = &mut self.held[self.cursor].sealed;
+            if Arc::strong_count(sealed) > 1 || Arc::get_mut(sealed).is_none() {
                 self.cursor += 1;
             } else if let Some(held) = self.held.remove(self.cursor)
                 && !held.bucket.is_empty()
