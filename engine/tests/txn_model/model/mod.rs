@@ -346,6 +346,9 @@ impl Model {
                 Err(code) => {
                     *self = before;
                     changes.clear();
+                    if code == -5 {
+                        return Err(code);
+                    }
                     reply.clear();
                     for other in 0..ops.len() {
                         let err =
