@@ -18,6 +18,8 @@ mod survey;
 mod watching;
 
 #[cfg(test)]
+mod cost_tests;
+#[cfg(test)]
 mod order_tests;
 #[cfg(test)]
 mod session_tests;

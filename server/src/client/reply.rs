@@ -18,6 +18,8 @@ use crate::sequencer::publication::Entry;
 
 /// A ReplyHeader: xid, zxid, err.
 const REPLY_HEADER_BYTES: usize = 16;
+/// Reads behind one write may leave so many times the bytes that events may.
+const PARKED_OUTPUTS: usize = 4;
 /// The length of a buffer, a string or a list.
 const LENGTH_BYTES: usize = 4;
 
@@ -152,9 +154,18 @@ impl Shard {
     /// Answers what waits at the front of the queue for nothing but the root. All of it, whether
     /// the client reads or not: the next root would show these reads too much, and what the next
     /// commit answers stands behind them.
+    ///
+    /// Their number is bounded, their size is not: a client that asks for too much at once is cut
+    /// off.
     pub(super) fn answer_parked(&mut self, index: u32) {
+        let bytes_max = PARKED_OUTPUTS * self.settings.output_bytes_max;
         loop {
             let Some(connection) = self.connections.at_mut(index) else { return };
+            if connection.parked > 0 && connection.unsent_bytes().len() > bytes_max {
+                tracing::warn!("cutting off {}: it reads too much at once", connection.peer);
+                self.counters.connections_dropped += 1;
+                return self.cut_off_at(index);
+            }
             let Some(Slot::Parked { xid, op, body, since_us }) = connection.pop_parked() else {
                 return;
             };

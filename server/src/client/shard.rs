@@ -246,6 +246,12 @@ impl Shard {
         }
     }
 
+    pub(super) fn cut_off_at(&mut self, index: u32) {
+        if let Some(key) = self.key_at(index) {
+            self.cut_off(key);
+        }
+    }
+
     pub(crate) fn mark_dirty(&mut self, index: u32) {
         if self.dirty.last() != Some(&index) {
             self.dirty.push(index);
