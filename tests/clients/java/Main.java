@@ -6,6 +6,12 @@ final class Main {
 
     public static void main(String[] args) throws Exception {
         Suite.run(
-                args[0], Nodes.class, Watches.class, Multi.class, Acls.class, Sessions.class);
+                args[0],
+                Nodes.class,
+                Watches.class,
+                Multi.class,
+                Acls.class,
+                Sessions.class,
+                Consistency.class);
     }
 }
