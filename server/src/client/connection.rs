@@ -118,8 +118,9 @@ pub(crate) struct Connection {
     pub(crate) parked: usize,
     /// Body bytes of the writes among them.
     pub(crate) owed_bytes: usize,
-    /// Received and not yet consumed.
+    /// Received and not yet consumed, from `held_start` on.
     pub(crate) held: Vec<u8>,
+    pub(crate) held_start: usize,
     /// Encoded and not yet taken by the socket, from `unsent_start` on.
     pub(crate) unsent: Vec<u8>,
     pub(crate) unsent_start: usize,
@@ -146,6 +147,7 @@ impl Connection {
             parked: 0,
             owed_bytes: 0,
             held: Vec::new(),
+            held_start: 0,
             unsent: Vec::new(),
             unsent_start: 0,
             since_wall_ms,
@@ -179,6 +181,21 @@ impl Connection {
         &self.unsent[self.unsent_start..]
     }
 
+    pub(crate) fn held_bytes(&self) -> &[u8] {
+        &self.held[self.held_start..]
+    }
+
+    /// Holds `held` again, of which the first `used` bytes are worked off.
+    pub(crate) fn hold_again(&mut self, mut held: Vec<u8>, used: usize) {
+        self.held_start = used;
+        if used >= held.len() - used {
+            // Moved when it is the smaller half: a long queue is not moved for each frame of it.
+            held.drain(..used);
+            self.held_start = 0;
+        }
+        self.held = held;
+    }
+
     /// The socket took `count` more bytes.
     pub(crate) fn took(&mut self, count: usize) {
         self.unsent_start += count;
@@ -206,6 +223,7 @@ impl Connection {
         self.parked = 0;
         self.owed_bytes = 0;
         self.held = Vec::new();
+        self.held_start = 0;
         slots
     }
 

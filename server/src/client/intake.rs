@@ -87,12 +87,12 @@ impl Shard {
     /// Works off what was held back.
     pub(crate) fn consume_held(&mut self, index: u32) {
         let Some(connection) = self.connections.at_mut(index) else { return };
-        let mut held = std::mem::take(&mut connection.held);
-        let used = self.consume(index, &held);
+        let held = std::mem::take(&mut connection.held);
+        let start = std::mem::take(&mut connection.held_start);
+        let used = start + self.consume(index, &held[start..]);
         let Some(connection) = self.connections.at_mut(index) else { return };
         if used < held.len() && connection.phase != Phase::Closing {
-            held.drain(..used);
-            connection.held = held;
+            connection.hold_again(held, used);
         }
     }
 

@@ -198,7 +198,7 @@ impl Shard {
     pub fn can_go_on(&self, key: ConnectionKey) -> bool {
         self.connections.at(key.index).is_some_and(|connection| {
             let whole_frame = || {
-                let frame = frame::cut(&connection.held, self.settings.frame_bytes_max);
+                let frame = frame::cut(connection.held_bytes(), self.settings.frame_bytes_max);
                 !matches!(frame, Ok(Cut::Missing(_)))
             };
             connection.generation == key.generation
