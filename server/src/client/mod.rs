@@ -20,6 +20,8 @@ mod watching;
 #[cfg(test)]
 mod cost_tests;
 #[cfg(test)]
+mod hostile_tests;
+#[cfg(test)]
 mod interleaving_tests;
 #[cfg(test)]
 mod order_tests;
