@@ -1,7 +1,7 @@
 //! Snapshot streams that Apache's leaders sent, read by us and sent on: nothing is lost.
 //!
-//! The captures are those of the wire crate (`wire/tests/data/ensemble/ORIGIN.md`), with what Apache
-//! put in decoded beside the bytes.
+//! The captures are those of the wire crate (`wire/tests/data/ensemble/ORIGIN.md`), with what
+//! Apache put in decoded beside the bytes.
 
 #![allow(clippy::unwrap_used, reason = "a test stops at its first surprise")]
 

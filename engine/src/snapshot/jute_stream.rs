@@ -7,12 +7,12 @@
 //! ustring "/"         the end
 //! ```
 //!
-//! Nodes come parents first, the root under the empty path. Written from a held root it is exact at
-//! one zxid; Apache's own streams are not, and what arrives behind them is applied again.
+//! Nodes come parents first, the root under the empty path. Written from a held root it is exact
+//! at one zxid; Apache's own streams are not, and what arrives behind them is applied again.
 //!
-//! The [`Receiver`] takes bytes as they come from a peer, who is not trusted: it keeps what makes no
-//! whole record yet, and builds a tree aside when the end has come. Nothing it holds is larger than
-//! what was received.
+//! The [`Receiver`] takes bytes as they come from a peer, who is not trusted: it keeps what makes
+//! no whole record yet, and builds a tree aside when the end has come. Nothing it holds is larger
+//! than what was received.
 //!
 //! Facts: ZooKeeper `SerializeUtils.serializeSnapshot`, `DataTree.serialize`, `DataNode`; spec
 //! disk-formats section 3.
