@@ -5,7 +5,7 @@ use menagerie_tests::child_process::{ChildProcess, forbid_io_uring};
 use menagerie_tests::raw_client::{RawClient, four_letter};
 use menagerie_tests::scratch::Scratch;
 use menagerie_tests::server::{Menagerie, binary};
-use rustix::process::{Pid, Resource, Rlimit, Signal, prlimit};
+use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process, prlimit};
 use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt as _;
@@ -108,6 +108,20 @@ fn a_busy_server_stops_cleanly_and_keeps_what_it_acknowledged() {
         }
         assert!(!last.is_empty());
     }
+}
+
+/// The clients were there all the time; it was the server that did not listen.
+#[test]
+fn a_server_that_was_stopped_for_a_while_expires_nobody() {
+    const TIMEOUT_MS: i32 = 1_000;
+    let server = Menagerie::start(&ServerConfig::new().key("tickTime", 100));
+    let mut client = RawClient::connect(server.address(), TIMEOUT_MS).unwrap();
+    assert_eq!(client.create("/alive", b"", 1).unwrap().header.err, 0);
+    let pid = Pid::from_raw(server.pid().try_into().unwrap()).unwrap();
+    kill_process(pid, Signal::STOP).unwrap();
+    std::thread::sleep(Duration::from_millis(3 * TIMEOUT_MS as u64));
+    kill_process(pid, Signal::CONT).unwrap();
+    assert!(client.get_data("/alive").unwrap().is_ok());
 }
 
 /// A limit on the size of files stands for a disk that fails: the log's next write is refused.
