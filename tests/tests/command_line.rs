@@ -121,6 +121,8 @@ fn a_server_that_was_stopped_for_a_while_expires_nobody() {
     kill_process(pid, Signal::STOP).unwrap();
     std::thread::sleep(Duration::from_millis(3 * TIMEOUT_MS as u64));
     kill_process(pid, Signal::CONT).unwrap();
+    // Time in which the server could expire it, and in which the session may be silent.
+    std::thread::sleep(Duration::from_millis(TIMEOUT_MS as u64 / 3));
     assert!(client.get_data("/alive").unwrap().is_ok());
 }
 
