@@ -156,7 +156,8 @@ impl Running {
             let now = now();
             while let Some(input) = self.parts.inbox.try_receive() {
                 match input {
-                    Input::Completed => self.collect()?,
+                    // Collected below.
+                    Input::Completed => {}
                     Input::Blind(error) => return Err(blind(error)),
                     Input::Tick => self.on_tick(now)?,
                     Input::Ask(question, asker) => self.answer(question, &asker, now),
@@ -164,6 +165,8 @@ impl Running {
                     Input::Stop => return Ok(()),
                 }
             }
+            // In every turn: a commit that has ended is often seen before its event comes round.
+            self.collect()?;
             self.take_requests(now)?;
             self.commit()?;
             self.deliver();
