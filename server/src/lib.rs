@@ -10,6 +10,7 @@ pub mod cli;
 pub mod client;
 pub mod config;
 pub mod housekeeping;
+pub mod peer;
 pub mod runtime;
 pub mod sequencer;
 pub mod serve;

@@ -19,3 +19,12 @@ pub fn wall_ms() -> i64 {
 pub async fn sleep(duration: Duration) {
     glommio::timer::sleep(duration).await;
 }
+
+/// Waits on this core for `future`, but not longer than `duration`: `None` then.
+pub async fn within<T>(duration: Duration, future: impl Future<Output = T>) -> Option<T> {
+    let too_late = async {
+        sleep(duration).await;
+        None
+    };
+    futures_lite::future::or(async { Some(future.await) }, too_late).await
+}

@@ -49,6 +49,11 @@ impl<T> Sender<T> {
         self.push(message);
         self.wake();
     }
+
+    /// Messages that the receiver has not taken yet.
+    pub fn waiting(&self) -> usize {
+        self.0.queue.len()
+    }
 }
 
 impl<T> Receiver<T> {

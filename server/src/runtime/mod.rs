@@ -12,9 +12,11 @@ pub mod log_event;
 pub mod mailbox;
 #[allow(unsafe_code, reason = "file descriptors change hands")]
 pub mod net;
+pub mod offload;
 pub mod preflight;
 
-/// Runs `future` beside the current task on this core, to its end.
+/// Runs `future` beside the current task on this core, to its end. It begins at once, before this
+/// returns: nothing that it borrows may be held here.
 pub fn spawn(future: impl Future<Output = ()> + 'static) {
     glommio::spawn_local(future).detach();
 }
