@@ -2,8 +2,8 @@
 //!
 //! Names are resolved again whenever a connection is dialled, and when somebody calls from an
 //! address that no name of his had the last time: so a member may move, and a node starts even
-//! while no name resolves. Resolving happens in threads of its own. Until there is TLS, an id and an
-//! address are all that a caller has to show; more than a port number, and no proof.
+//! while no name resolves. Resolving happens in threads of its own. Until there is TLS, an id and
+//! an address are all that a caller has to show; more than a port number, and no proof.
 //!
 //! Not here: a member that calls from another address than its configured one (several interfaces,
 //! address translation) is refused.

@@ -1,7 +1,7 @@
 //! One pair of members on the election port: which connection stays, which message leaves.
 //!
-//! The rule of the port: a pair has one connection, dialled by the larger id. Either side dials when
-//! it has something to say; a smaller one says its name, hangs up and is dialled back. Of the
+//! The rule of the port: a pair has one connection, dialled by the larger id. Either side dials
+//! when it has something to say; a smaller one says its name, hangs up and is dialled back. Of the
 //! messages to one peer only the newest waits, and whatever was last said is said again on a new
 //! connection: nobody knows whether it arrived.
 //!
