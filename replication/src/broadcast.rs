@@ -1,50 +1,72 @@
-//! The broadcast phase: proposals go out, acknowledgements come in, commits leave in order.
+//! Broadcast: proposals go out, acknowledgements come in, commits leave in order.
 //!
-//! The leader's half. Its own acknowledgement is the completion of its own sync, never earlier:
-//! no member counts what it might still lose (ZooKeeper: `Leader.propose`, `Leader.processAck`,
-//! `Leader.tryToCommit`).
+//! ```text
+//! leader                        follower                  observer
+//! PROPOSAL(z), own append   →   append
+//!                           ←   ACK(z) once durable
+//! a quorum has z: COMMIT(z) →   commit        INFORM(z) → append, commit
+//!                           ←   REQUEST, of either
+//! ```
 //!
-//! Invariants, checked in release builds too:
-//! - proposals are consecutive inside the epoch, or the first of this leader's epoch;
-//! - committed ≤ proposed; commits never skip a proposal;
-//! - an acknowledgement names nothing that was not proposed.
+//! A member's log has no holes, so its last acknowledged zxid says everything: the commit is the
+//! highest zxid that a quorum has reached. The leader's own acknowledgement is the completion of
+//! its own sync, never earlier. Followers acknowledge each proposal by itself, in order: Apache's
+//! leader does not look back.
+//!
+//! The zxids of an epoch are finite. Near their end the leader resigns of its own will: it takes no
+//! new write, commits what it has proposed, and leaves; the next epoch counts from 1 again.
+//!
+//! Invariants, checked in release builds too: proposals are consecutive inside the epoch; commits
+//! never skip a proposal, and never go back; nobody is counted for what was not proposed.
+//!
+//! Facts: ZooKeeper `Leader.propose`, `processAck`, `tryToCommit`, `XidRolloverException`;
+//! `Follower.processPacket`, `Observer.processPacket`, `SendAckRequestProcessor`.
 
-use std::collections::VecDeque;
+use std::collections::BTreeMap;
 
-use menagerie_wire::{ServerId, Zxid};
+use menagerie_wire::quorum::Touch;
+use menagerie_wire::{OpCode, ServerId, Zxid};
 
+use crate::effect::{Effect, Effects};
+use crate::event::Link;
+use crate::fault::{Departure, Outcome, PeerFault, Verdict};
+use crate::following::{Following, Progress};
+use crate::history::follows;
+use crate::leading::{Leading, Phase, Stage};
+use crate::member::Member;
+use crate::packet::{ForwardedRequest, Packet, TxnBytes};
 use crate::quorum::Majority;
-
-/// A proposal that no quorum has on disk yet.
-#[derive(Debug)]
-struct Proposal {
-    zxid: Zxid,
-    acks: Vec<ServerId>,
-}
 
 /// What a leader keeps between propose and commit.
 #[derive(Debug)]
 pub(crate) struct Broadcast {
-    /// In zxid order, contiguous.
-    outstanding: VecDeque<Proposal>,
     last_proposed: Zxid,
     last_committed: Zxid,
+    /// How far each voter has acknowledged.
+    acked: BTreeMap<ServerId, Zxid>,
+    /// Since when the oldest proposal, or the one after the last commit, waits for its commit.
+    waiting_since_ms: Option<u64>,
 }
 
 impl Broadcast {
-    /// A leader whose log, agreed with its quorum, ends at `last`.
+    /// A leader whose first proposal is the zxid after `last`.
     pub(crate) const fn new(last: Zxid) -> Self {
-        Self { outstanding: VecDeque::new(), last_proposed: last, last_committed: last }
+        Self {
+            last_proposed: last,
+            last_committed: last,
+            acked: BTreeMap::new(),
+            waiting_since_ms: None,
+        }
     }
 
-    pub(crate) fn propose(&mut self, zxid: Zxid) {
+    pub(crate) fn propose(&mut self, zxid: Zxid, now_ms: u64) {
         assert!(
             zxid == self.last_proposed.next(),
             "proposal {zxid} does not follow {}",
             self.last_proposed
         );
         self.last_proposed = zxid;
-        self.outstanding.push_back(Proposal { zxid, acks: Vec::new() });
+        self.waiting_since_ms.get_or_insert(now_ms);
     }
 
     /// Counts `from`'s acknowledgement of everything up to `zxid`. Returns the new last committed
@@ -54,70 +76,285 @@ impl Broadcast {
         from: ServerId,
         zxid: Zxid,
         quorum: &Majority,
+        now_ms: u64,
     ) -> Option<Zxid> {
         assert!(
             zxid <= self.last_proposed,
             "{from} acknowledges {zxid}, the last proposal is {}",
             self.last_proposed
         );
-        for proposal in self.outstanding.iter_mut().take_while(|p| p.zxid <= zxid) {
-            if !proposal.acks.contains(&from) {
-                proposal.acks.push(from);
-            }
+        let acked = self.acked.entry(from).or_insert(zxid);
+        *acked = zxid.max(*acked);
+        let reached = quorum.reached(|id| self.acked.get(&id).map_or(Zxid::ZERO, |zxid| *zxid));
+        if reached <= self.last_committed {
+            return None;
         }
-        let before = self.last_committed;
-        while self.outstanding.front().is_some_and(|p| quorum.contains_quorum(&p.acks)) {
-            let Some(proposal) = self.outstanding.pop_front() else { break };
-            assert!(proposal.zxid > self.last_committed, "commits never go back");
-            self.last_committed = proposal.zxid;
+        self.last_committed = reached;
+        self.waiting_since_ms = (reached < self.last_proposed).then_some(now_ms);
+        Some(reached)
+    }
+
+    /// `from` is about to lose what it acknowledged and is not yet committed.
+    pub(crate) fn forget(&mut self, from: Option<ServerId>) {
+        if let Some(from) = from {
+            self.acked.remove(&from);
         }
-        (self.last_committed > before).then_some(self.last_committed)
+    }
+
+    pub(crate) const fn last_proposed(&self) -> Zxid {
+        self.last_proposed
     }
 
     pub(crate) const fn last_committed(&self) -> Zxid {
         self.last_committed
     }
+
+    /// How long proposals have waited without any commit.
+    pub(crate) fn waiting_ms(&self, now_ms: u64) -> u64 {
+        self.waiting_since_ms.map_or(0, |since_ms| now_ms.saturating_sub(since_ms))
+    }
+}
+
+// The leader's end.
+impl Leading {
+    // ZooKeeper: Leader.propose: to the followers first, then to the own log.
+    pub(crate) fn propose(
+        &mut self,
+        m: &mut Member,
+        zxid: Zxid,
+        txn: TxnBytes,
+        now_ms: u64,
+        fx: &mut Effects,
+    ) {
+        assert!(self.phase == Phase::Broadcasting, "{zxid} is proposed before the reign began");
+        assert!(zxid.counter() != u32::MAX, "{zxid} would leave no room for the next epoch");
+        self.broadcast.propose(zxid, now_ms);
+        for (link, learner) in &mut self.learners {
+            if learner.is_forwarded_to() && !learner.observer {
+                learner.proposed = zxid;
+                if learner.stage == Stage::Live {
+                    learner.owes_since_ms.get_or_insert(now_ms);
+                }
+                let txn = TxnBytes::clone(&txn);
+                fx.push(Effect::Send { link: *link, packet: Packet::Proposal { zxid, txn } });
+            }
+        }
+        m.log.append(zxid, txn, now_ms, fx);
+        if zxid.counter() >= m.settings.resign_at_counter {
+            self.resign(Departure::ZxidRollover(self.epoch), fx);
+        }
+    }
+
+    /// Leaves, but not before everything proposed is committed.
+    pub(crate) fn resign(&mut self, reason: Departure, fx: &mut Effects) {
+        if self.resigning.is_none() {
+            self.resigning = Some(reason);
+            fx.push(Effect::StepDown { epoch: self.epoch });
+        }
+    }
+
+    /// The own disk has caught up: the leader's own acknowledgement.
+    pub(crate) fn on_own_logged(&mut self, m: &mut Member, now_ms: u64, fx: &mut Effects) {
+        if self.phase == Phase::Broadcasting && m.log.durable() > m.committed {
+            self.count(m, m.settings.id, m.log.durable(), now_ms, fx);
+        }
+    }
+
+    // ZooKeeper: LearnerHandler.run, case ACK; Leader.processAck. The ones with counter 0 answer
+    // NEWLEADER and UPTODATE. Apache 3.9.1 and older may acknowledge proposals before NEWLEADER.
+    pub(crate) fn on_ack(
+        &mut self,
+        m: &mut Member,
+        link: Link,
+        zxid: Zxid,
+        now_ms: u64,
+        fx: &mut Effects,
+    ) -> Verdict {
+        let (epoch, last) = (self.epoch, self.broadcast.last_proposed());
+        let learner = self.learner(link)?;
+        if !learner.is_forwarded_to() {
+            return Err(PeerFault::Unexpected);
+        }
+        if zxid.counter() == 0 {
+            if learner.stage == Stage::Aligning && zxid == Zxid::new(epoch, 0) {
+                self.on_aligned(m, link, now_ms, fx);
+            }
+            return Ok(());
+        }
+        if zxid > last {
+            return Err(PeerFault::AckOfNothing { got: zxid, last });
+        }
+        learner.acked = learner.acked.max(zxid);
+        learner.owes_since_ms = (learner.acked < learner.proposed).then_some(now_ms);
+        let voter = learner.follower_at(Stage::Aligning);
+        if let Some(voter) = voter.filter(|_| self.phase == Phase::Broadcasting) {
+            self.count(m, voter, zxid, now_ms, fx);
+        }
+        Ok(())
+    }
+
+    fn count(&mut self, m: &mut Member, from: ServerId, zxid: Zxid, now_ms: u64, fx: &mut Effects) {
+        let quorum = m.settings.membership.quorum();
+        let Some(committed) = self.broadcast.acknowledge(from, zxid, quorum, now_ms) else {
+            return;
+        };
+        if !self.learners.is_empty() {
+            self.tell_commits(m, committed, fx);
+        }
+        m.commit(committed, fx);
+        self.release(fx);
+    }
+
+    // ZooKeeper: Leader.tryToCommit: COMMIT to followers, INFORM to observers.
+    fn tell_commits(&self, m: &Member, committed: Zxid, fx: &mut Effects) {
+        let news = m.log.history.after(m.committed).take_while(|(zxid, _)| *zxid <= committed);
+        for (zxid, txn) in news {
+            let zxid = *zxid;
+            for (link, learner) in &self.learners {
+                if learner.is_forwarded_to() {
+                    let packet = if learner.observer {
+                        Packet::Inform { zxid, txn: TxnBytes::clone(txn) }
+                    } else {
+                        Packet::Commit { zxid }
+                    };
+                    fx.push(Effect::Send { link: *link, packet });
+                }
+            }
+        }
+    }
+
+    /// A leader that resigns leaves when all it proposed is committed.
+    pub(crate) fn after_commit(&self) -> Outcome {
+        let all_committed = self.broadcast.last_committed() == self.broadcast.last_proposed();
+        match self.resigning {
+            Some(reason) if all_committed => Err(reason),
+            _ => Ok(()),
+        }
+    }
+
+    pub(crate) fn on_request(
+        &mut self,
+        m: &Member,
+        link: Link,
+        request: ForwardedRequest,
+        fx: &mut Effects,
+    ) -> Verdict {
+        self.live(link)?;
+        if request.op == OpCode::Sync {
+            self.on_learner_sync(m, link, fx);
+        } else {
+            fx.push(Effect::Request { link, request });
+        }
+        Ok(())
+    }
+}
+
+// The learner's end.
+impl Following {
+    /// A proposal goes to the log; its acknowledgement waits for the disk.
+    pub(crate) fn log_proposal(
+        &mut self,
+        m: &mut Member,
+        zxid: Zxid,
+        txn: TxnBytes,
+        now_ms: u64,
+        fx: &mut Effects,
+    ) {
+        self.uncommitted.push_back(zxid);
+        if !self.observer {
+            self.unacked.push_back(zxid);
+        }
+        m.log.append(zxid, txn, now_ms, fx);
+    }
+
+    // ZooKeeper: Follower.processPacket, case PROPOSAL. Apache only warns of a gap.
+    pub(crate) fn on_proposal(
+        &mut self,
+        m: &mut Member,
+        zxid: Zxid,
+        txn: TxnBytes,
+        now_ms: u64,
+        fx: &mut Effects,
+    ) -> Verdict {
+        if !follows(self.received, zxid) || zxid.epoch() != self.epoch {
+            return Err(PeerFault::Gap { last: self.received, got: zxid });
+        }
+        self.received = zxid;
+        self.log_proposal(m, zxid, txn, now_ms, fx);
+        Ok(())
+    }
+
+    // ZooKeeper: FollowerZooKeeperServer.commit: must be the oldest that is pending.
+    pub(crate) fn on_commit(&mut self, m: &mut Member, zxid: Zxid, fx: &mut Effects) -> Verdict {
+        if zxid <= self.base {
+            return Ok(());
+        }
+        let expected = self.uncommitted.front().copied();
+        if expected != Some(zxid) {
+            return Err(PeerFault::CommitOutOfOrder { expected, got: zxid });
+        }
+        self.uncommitted.pop_front();
+        m.commit(zxid, fx);
+        Ok(())
+    }
+
+    // ZooKeeper: Observer.processPacket, case INFORM.
+    pub(crate) fn on_inform(
+        &mut self,
+        m: &mut Member,
+        zxid: Zxid,
+        txn: TxnBytes,
+        now_ms: u64,
+        fx: &mut Effects,
+    ) -> Verdict {
+        if zxid <= self.base {
+            return Ok(());
+        }
+        self.on_proposal(m, zxid, txn, now_ms, fx)?;
+        self.on_commit(m, zxid, fx)
+    }
+
+    /// The own disk has caught up to `zxid`.
+    pub(crate) fn on_logged(&mut self, m: &mut Member, fx: &mut Effects) {
+        let durable = m.log.durable();
+        while self.unacked.front().is_some_and(|zxid| *zxid <= durable) {
+            let Some(zxid) = self.unacked.pop_front() else { break };
+            self.send(Packet::Ack { zxid }, fx);
+        }
+        self.enter_epoch(m, fx);
+    }
+
+    /// Everything touched since the last PING goes back with this one.
+    // ZooKeeper: Learner.ping. Before UPTODATE a PING is not answered.
+    pub(crate) fn on_ping(&mut self, zxid: Zxid, fx: &mut Effects) {
+        if self.progress != Progress::Live {
+            return;
+        }
+        let touched = std::mem::take(&mut self.touched)
+            .into_iter()
+            .map(|(session, timeout_ms)| Touch { session, timeout_ms })
+            .collect();
+        self.send(Packet::PingReply { zxid, touched }, fx);
+    }
+
+    pub(crate) fn on_client_request(&mut self, request: ForwardedRequest, fx: &mut Effects) {
+        if self.progress != Progress::Live {
+            return;
+        }
+        if request.op == OpCode::Sync {
+            self.syncs.push_back((request.session, request.cxid));
+        }
+        self.send(Packet::Request(request), fx);
+    }
+
+    // ZooKeeper: FollowerZooKeeperServer.sync: answers the oldest.
+    pub(crate) fn on_sync(&mut self, fx: &mut Effects) -> Verdict {
+        let (session, cxid) = self.syncs.pop_front().ok_or(PeerFault::Unexpected)?;
+        fx.push(Effect::Synced { session, cxid });
+        Ok(())
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const A: ServerId = ServerId(1);
-    const B: ServerId = ServerId(2);
-
-    fn three() -> Majority {
-        Majority::new(vec![A, B, ServerId(3)])
-    }
-
-    #[test]
-    fn a_commit_waits_for_a_quorum_and_leaves_in_order() {
-        let mut broadcast = Broadcast::new(Zxid(10));
-        broadcast.propose(Zxid(11));
-        broadcast.propose(Zxid(12));
-        assert_eq!(broadcast.acknowledge(A, Zxid(12), &three()), None);
-        assert_eq!(broadcast.acknowledge(B, Zxid(11), &three()), Some(Zxid(11)));
-        assert_eq!(broadcast.acknowledge(B, Zxid(12), &three()), Some(Zxid(12)));
-        assert_eq!(broadcast.last_committed(), Zxid(12));
-    }
-
-    #[test]
-    fn one_member_never_counts_twice() {
-        let mut broadcast = Broadcast::new(Zxid(0));
-        broadcast.propose(Zxid(1));
-        assert_eq!(broadcast.acknowledge(A, Zxid(1), &three()), None);
-        assert_eq!(broadcast.acknowledge(A, Zxid(1), &three()), None);
-    }
-
-    #[test]
-    #[should_panic(expected = "does not follow")]
-    fn a_gap_in_the_proposals_is_refused() {
-        Broadcast::new(Zxid(1)).propose(Zxid(3));
-    }
-
-    #[test]
-    #[should_panic(expected = "the last proposal is")]
-    fn nobody_acknowledges_what_was_not_proposed() {
-        Broadcast::new(Zxid(1)).acknowledge(A, Zxid(2), &three());
-    }
-}
+#[path = "broadcast_tests.rs"]
+mod tests;

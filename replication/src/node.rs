@@ -1,134 +1,378 @@
 //! One member of an ensemble: its role, and the one door through which it learns anything.
 //!
 //! Roles are data, phases are code: [`Node::step`] looks at the role and hands the event to the
-//! phase that it belongs to. Apache's standalone server goes on counting in the epoch of its log;
-//! so does a node that is a quorum of one, which needs no election to know its leader.
+//! phase that it belongs to. What outlives the roles, log and election, is moved first.
+//!
+//! Between two roles lies a drain (design rules 2, 3): nothing is under way on the disk when the
+//! first vote is cast, so the vote says what is durable, and no completion can reach a role that
+//! did not ask for it.
+//!
+//! Apache's standalone server goes on counting in the epoch of its log; so does a node that is a
+//! quorum of one by configuration, which needs no election to know its leader.
 
-use menagerie_wire::{ServerId, Zxid};
+use std::sync::Arc;
 
-use crate::broadcast::Broadcast;
+use menagerie_wire::notification::{ServerState, Vote};
+use menagerie_wire::{Epoch, ServerId, Zxid};
+
+use crate::ballot::Heard;
 use crate::effect::{Effect, Effects};
-use crate::event::Event;
-use crate::quorum::Majority;
+use crate::election::Election;
+use crate::event::{Epochs, Event, Link, Recovered};
+use crate::fault::{Departure, Outcome, PeerFault};
+use crate::following::{Following, Progress};
+use crate::history::HistoryLimits;
+use crate::leading::{Leading, Phase, Stage};
+use crate::log::Log;
+use crate::member::Member;
+use crate::membership::Membership;
+use crate::settings::Settings;
+use crate::timeouts::Timeouts;
 
 /// What a node is at the moment.
 #[derive(Debug)]
 enum State {
+    /// Recovery is not over.
+    Unstarted,
+    /// A role has ended, and the disk is not idle yet.
+    Draining,
     /// No leader is known; nothing is served.
     Looking,
-    Leading(Broadcast),
+    /// As follower or observer.
+    Following(Box<Following>),
+    Leading(Box<Leading>),
+    /// The disk has failed.
+    Halted,
 }
 
 /// The role, as others may know it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
     Looking,
+    Following,
+    Observing,
     Leading,
 }
 
 /// The machine of one member.
 #[derive(Debug)]
 pub struct Node {
-    id: ServerId,
-    quorum: Majority,
+    member: Member,
     state: State,
+    /// Whether it is its own ensemble by configuration.
+    alone: bool,
+    /// Roles that have ended.
+    generation: u64,
 }
 
 impl Node {
-    /// A server that is its own ensemble.
+    /// A member of an ensemble.
+    pub fn new(settings: Settings) -> Self {
+        let log = Log::empty(settings.history);
+        let member = Member { settings, log, election: Election::new(), committed: Zxid::ZERO };
+        Self { member, state: State::Unstarted, alone: false, generation: 0 }
+    }
+
+    /// A server that is its own ensemble. Nobody will ever need its history.
     pub fn standalone(id: ServerId) -> Self {
-        Self { id, quorum: Majority::new(vec![id]), state: State::Looking }
+        let membership = Membership::new(vec![id], Vec::new(), Arc::from(""), Zxid::ZERO);
+        let history = HistoryLimits { txns_max: 0, bytes_max: 0 };
+        let timeouts = Timeouts::default();
+        // There is no other epoch to go to.
+        let resign_at_counter = u32::MAX;
+        let settings = Settings { id, membership, timeouts, history, resign_at_counter };
+        Self { alone: true, ..Self::new(settings) }
     }
 
     pub const fn id(&self) -> ServerId {
-        self.id
+        self.member.settings.id
     }
 
-    pub const fn role(&self) -> Role {
-        match self.state {
-            State::Looking => Role::Looking,
-            State::Leading(_) => Role::Leading,
-        }
-    }
-
-    /// Everything up to here is on the disks of a quorum.
-    pub const fn last_committed(&self) -> Option<Zxid> {
+    pub fn role(&self) -> Role {
         match &self.state {
-            State::Looking => None,
-            State::Leading(broadcast) => Some(broadcast.last_committed()),
+            State::Following(following) if following.observer => Role::Observing,
+            State::Following(_) => Role::Following,
+            State::Leading(_) => Role::Leading,
+            State::Unstarted | State::Draining | State::Looking | State::Halted => Role::Looking,
         }
     }
 
-    /// Takes one event and appends what must be done about it to `effects`.
+    /// Whether clients may be served: the reign is established, and this node is part of it.
+    pub fn is_serving(&self) -> bool {
+        match &self.state {
+            State::Following(following) => following.progress == Progress::Live,
+            State::Leading(leading) => leading.phase == Phase::Broadcasting,
+            _ => false,
+        }
+    }
+
+    /// Who leads, as far as this node knows.
+    pub fn leader(&self) -> Option<ServerId> {
+        match &self.state {
+            State::Following(following) => Some(following.leader),
+            State::Leading(_) => Some(self.id()),
+            _ => None,
+        }
+    }
+
+    /// Everything up to here is known to be on the disks of a quorum.
+    pub const fn last_committed(&self) -> Zxid {
+        self.member.committed
+    }
+
+    /// Everything up to here is on this node's disk.
+    pub const fn last_logged(&self) -> Zxid {
+        self.member.log.durable()
+    }
+
+    /// The two epochs as they are on this node's disk.
+    pub const fn epochs(&self) -> Epochs {
+        self.member.log.epochs()
+    }
+
+    /// Followers and observers that a leader has brought up to date. ZooKeeper:
+    /// `synced_followers`, `synced_observers`.
+    pub fn synced(&self) -> (usize, usize) {
+        let State::Leading(leading) = &self.state else { return (0, 0) };
+        let live = || leading.learners.values().filter(|learner| learner.stage == Stage::Live);
+        let observers = live().filter(|learner| learner.observer).count();
+        (live().count() - observers, observers)
+    }
+
+    /// When [`Event::Tick`] is due, on the clock of `now_ms`.
+    pub fn deadline_ms(&self) -> Option<u64> {
+        match &self.state {
+            State::Looking => self.member.election.deadline_ms(),
+            State::Following(following) => Some(following.next_at_ms()),
+            State::Leading(leading) if !self.alone => Some(leading.half_tick_at_ms),
+            _ => None,
+        }
+    }
+
+    /// Takes one event and appends what must be done about it to `fx`.
     ///
     /// # Panics
     /// When an event breaks a rule that its sender, our own code, must keep: proposals out of
-    /// order, a proposal to a node that does not lead, an acknowledgement of nothing.
-    pub fn step(&mut self, event: Event, effects: &mut Effects) {
-        match event {
-            Event::Started { last_logged } => self.on_started(last_logged, effects),
-            Event::Propose { zxid, txn } => {
-                let State::Leading(broadcast) = &mut self.state else {
-                    panic!("{zxid} is proposed to a node that does not lead");
-                };
-                broadcast.propose(zxid);
-                effects.push(Effect::Append { zxid, txn });
+    /// order, a proposal to a node that does not lead, a completion of nothing.
+    pub fn step(&mut self, event: Event, now_ms: u64, fx: &mut Effects) {
+        if matches!(self.state, State::Halted) {
+            return;
+        }
+        self.move_log(&event, now_ms);
+        let outcome = match event {
+            Event::Started(recovered) => {
+                self.on_started(recovered, now_ms, fx);
+                Ok(())
             }
-            Event::Logged { zxid } => self.on_ack(self.id, zxid, effects),
-            Event::Ack { from, zxid } => self.on_ack(from, zxid, effects),
+            Event::Drained { generation, last_logged, epochs } => {
+                self.on_drained(generation, last_logged, epochs, now_ms, fx);
+                Ok(())
+            }
+            Event::DiskFailed => Err(Departure::DiskFailed),
+            Event::Notified { from, state, vote, version } => {
+                self.on_notified(from, Heard { vote, state, version }, now_ms, fx);
+                Ok(())
+            }
+            Event::ElectionLinkUp { peer } => {
+                self.member.election.on_link_up(&self.member.settings, peer, fx);
+                Ok(())
+            }
+            Event::ElectionLinkDown { peer } => {
+                let Member { election, settings, .. } = &mut self.member;
+                let won = election.on_link_down(settings, peer, now_ms);
+                self.elected(won, now_ms, fx);
+                Ok(())
+            }
+            Event::Tick => self.on_tick(now_ms, fx),
+            Event::Accepted { .. } | Event::Closed { .. } | Event::Received { .. } => {
+                self.on_link(event, now_ms, fx)
+            }
+            event => self.on_role_event(event, now_ms, fx),
+        };
+        if let Err(reason) = outcome {
+            self.leave(reason, fx);
         }
     }
 
-    fn on_started(&mut self, last_logged: Zxid, effects: &mut Effects) {
-        assert!(matches!(self.state, State::Looking), "a node starts once");
-        if self.quorum.contains_quorum(&[self.id]) {
-            self.state = State::Leading(Broadcast::new(last_logged));
-            effects.push(Effect::Lead { epoch: last_logged.epoch(), last_zxid: last_logged });
+    /// A completion moves the durable index, whatever has become of the role that asked for it.
+    fn move_log(&mut self, event: &Event, now_ms: u64) {
+        let log = &mut self.member.log;
+        match *event {
+            Event::Logged { zxid } => log.on_logged(zxid, now_ms),
+            Event::EpochSaved { epochs } => log.on_epoch_saved(epochs),
+            Event::Truncated { last_logged } => log.on_truncated(last_logged),
+            Event::Installed { zxid } => log.on_installed(zxid),
+            _ => {}
         }
     }
 
-    fn on_ack(&mut self, from: ServerId, zxid: Zxid, effects: &mut Effects) {
-        let State::Leading(broadcast) = &mut self.state else { return };
-        if let Some(zxid) = broadcast.acknowledge(from, zxid, &self.quorum) {
-            effects.push(Effect::Commit { zxid });
+    fn on_started(&mut self, recovered: Recovered, now_ms: u64, fx: &mut Effects) {
+        assert!(matches!(self.state, State::Unstarted), "a node starts once");
+        self.member.log = Log::new(self.member.settings.history, recovered);
+        if self.alone {
+            let leading = Leading::alone(&mut self.member, now_ms, fx);
+            self.state = State::Leading(Box::new(leading));
+        } else {
+            self.look(now_ms, fx);
         }
     }
+
+    fn on_drained(
+        &mut self,
+        generation: u64,
+        last_logged: Zxid,
+        epochs: Epochs,
+        now_ms: u64,
+        fx: &mut Effects,
+    ) {
+        assert!(matches!(self.state, State::Draining), "only a role that ended is drained");
+        assert!(generation == self.generation, "drain {generation} of {}", self.generation);
+        self.member.log.on_drained(last_logged, epochs);
+        self.look(now_ms, fx);
+    }
+
+    fn look(&mut self, now_ms: u64, fx: &mut Effects) {
+        let Member { log, election, settings, .. } = &mut self.member;
+        assert!(log.is_quiet(), "nothing is in flight before the first vote");
+        self.state = State::Looking;
+        let (last, current) = (log.durable(), log.epochs().current);
+        let won = election.begin(settings, last, current, now_ms, fx);
+        self.elected(won, now_ms, fx);
+    }
+
+    fn elected(&mut self, won: Option<Vote>, now_ms: u64, fx: &mut Effects) {
+        let Some(vote) = won else { return };
+        let member = &mut self.member;
+        member.election.end(vote);
+        self.state = if vote.leader == member.settings.id {
+            State::Leading(Box::new(Leading::elected(member, now_ms, fx)))
+        } else {
+            State::Following(Box::new(Following::elected(member, vote.leader, now_ms, fx)))
+        };
+    }
+
+    fn on_notified(&mut self, from: ServerId, heard: Heard, now_ms: u64, fx: &mut Effects) {
+        let Member { election, settings, .. } = &mut self.member;
+        match &self.state {
+            State::Unstarted | State::Draining => election.keep(settings, from, heard),
+            State::Looking => {
+                let won = election.on_notification(settings, from, heard, now_ms, fx);
+                self.elected(won, now_ms, fx);
+            }
+            State::Following(following) => {
+                let observing = following.observer;
+                let own = if observing { ServerState::Observing } else { ServerState::Following };
+                election.answer(settings, own, from, heard, fx);
+            }
+            State::Leading(_) => election.answer(settings, ServerState::Leading, from, heard, fx),
+            State::Halted => {}
+        }
+    }
+
+    fn on_tick(&mut self, now_ms: u64, fx: &mut Effects) -> Outcome {
+        let member = &mut self.member;
+        match &mut self.state {
+            State::Looking => {
+                let won = member.election.on_tick(&member.settings, now_ms, fx);
+                self.elected(won, now_ms, fx);
+                Ok(())
+            }
+            State::Following(following) => following.on_tick(member, now_ms, fx),
+            State::Leading(leading) if !self.alone => leading.on_tick(member, now_ms, fx),
+            _ => Ok(()),
+        }
+    }
+
+    fn on_link(&mut self, event: Event, now_ms: u64, fx: &mut Effects) -> Outcome {
+        let member = &mut self.member;
+        match (&mut self.state, event) {
+            (State::Leading(leading), Event::Accepted { link }) => {
+                leading.on_accepted(member, link, now_ms);
+            }
+            (_, Event::Accepted { link }) => {
+                fx.push(Effect::Close { link, fault: Some(PeerFault::NotLeading) });
+            }
+            (State::Leading(leading), Event::Closed { link }) => {
+                leading.on_closed(link);
+            }
+            (State::Following(following), Event::Closed { link })
+                if following.link == Some(link) =>
+            {
+                following.link = None;
+                return Err(Departure::LeaderGone(following.leader));
+            }
+            (State::Leading(leading), Event::Received { link, packet }) => {
+                return leading.on_received(member, link, packet, now_ms, fx);
+            }
+            (State::Following(following), Event::Received { link, packet }) => {
+                return following.on_received(member, link, packet, now_ms, fx);
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn on_role_event(&mut self, event: Event, now_ms: u64, fx: &mut Effects) -> Outcome {
+        let member = &mut self.member;
+        match &mut self.state {
+            State::Leading(leading) => leading.on_event(member, event, now_ms, fx),
+            State::Following(following) => following.on_event(member, event, now_ms, fx),
+            _ => {
+                match event {
+                    Event::Connected { link, .. } => {
+                        fx.push(Effect::Close { link, fault: None });
+                    }
+                    Event::Propose { zxid, .. } => {
+                        panic!("{zxid} is proposed to a node that does not lead");
+                    }
+                    _ => {}
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// The role is over: nothing is served, every connection ends, the disk comes to rest.
+    fn leave(&mut self, reason: Departure, fx: &mut Effects) {
+        fx.push(Effect::StopServing { reason });
+        let fault = match reason {
+            Departure::LeaderMisbehaved(_, fault) => Some(fault),
+            _ => None,
+        };
+        match &self.state {
+            State::Leading(leading) => {
+                fx.extend(leading.learners.keys().map(|link| close(*link, None)));
+                fx.push(Effect::StopListening);
+            }
+            State::Following(following) => {
+                fx.extend(following.link.map(|link| close(link, fault)));
+            }
+            _ => {}
+        }
+        if reason == Departure::DiskFailed {
+            self.state = State::Halted;
+            fx.push(Effect::Halt);
+            return;
+        }
+        self.state = State::Draining;
+        self.generation += 1;
+        fx.push(Effect::Drain { generation: self.generation });
+    }
+
+    /// The epoch of the reign this node belongs to, once it is decided.
+    pub fn epoch(&self) -> Option<Epoch> {
+        match &self.state {
+            State::Following(following) => Some(following.epoch),
+            State::Leading(leading) => Some(leading.epoch),
+            _ => None,
+        }
+    }
+}
+
+const fn close(link: Link, fault: Option<PeerFault>) -> Effect {
+    Effect::Close { link, fault }
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::Arc;
-
-    use menagerie_wire::Epoch;
-
-    use super::*;
-
-    fn step(node: &mut Node, event: Event) -> Effects {
-        let mut effects = Effects::new();
-        node.step(event, &mut effects);
-        effects
-    }
-
-    #[test]
-    fn a_quorum_of_one_leads_at_once_and_goes_on_in_its_epoch() {
-        let mut node = Node::standalone(ServerId(1));
-        assert_eq!(node.role(), Role::Looking);
-        let last_logged = Zxid::new(Epoch(4), 9);
-        let effects = step(&mut node, Event::Started { last_logged });
-        assert_eq!(effects, [Effect::Lead { epoch: Epoch(4), last_zxid: last_logged }]);
-        assert_eq!(node.role(), Role::Leading);
-    }
-
-    #[test]
-    fn a_write_is_committed_when_its_log_record_is_durable_and_not_before() {
-        let mut node = Node::standalone(ServerId(1));
-        step(&mut node, Event::Started { last_logged: Zxid::ZERO });
-        let txn: Arc<[u8]> = Arc::from([7]);
-        let zxid = Zxid(1);
-        let effects = step(&mut node, Event::Propose { zxid, txn: Arc::clone(&txn) });
-        assert_eq!(effects, [Effect::Append { zxid, txn }]);
-        assert_eq!(node.last_committed(), Some(Zxid::ZERO));
-        assert_eq!(step(&mut node, Event::Logged { zxid }), [Effect::Commit { zxid }]);
-        assert_eq!(node.last_committed(), Some(zxid));
-    }
-}
+#[path = "node_tests.rs"]
+mod tests;

@@ -1,8 +1,9 @@
 //! When enough members agree.
 //!
-//! Facts: ZooKeeper `QuorumMaj.containsQuorum`: strictly more than half of the voters.
+//! Facts: ZooKeeper `QuorumMaj.containsQuorum`: strictly more than half of the voters. Whoever is
+//! no voter does not count, whatever it says.
 
-use menagerie_wire::ServerId;
+use menagerie_wire::{ServerId, Zxid};
 
 /// A majority of a fixed set of voters.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,14 +22,34 @@ impl Majority {
         Self { voters }
     }
 
+    pub fn voters(&self) -> &[ServerId] {
+        &self.voters
+    }
+
     pub fn is_voter(&self, id: ServerId) -> bool {
         self.voters.binary_search(&id).is_ok()
     }
 
-    /// Whether `acks`, a set without repeats, holds a quorum. Others than voters do not count.
-    pub fn contains_quorum(&self, acks: &[ServerId]) -> bool {
-        let count = acks.iter().filter(|id| self.is_voter(**id)).count();
-        count > self.voters.len() / 2
+    /// Whether the voters that satisfy `agrees` are a quorum.
+    pub fn agrees(&self, agrees: impl Fn(ServerId) -> bool) -> bool {
+        self.voters.iter().filter(|id| agrees(**id)).count() > self.voters.len() / 2
+    }
+
+    /// The highest zxid that a quorum has reached, when each voter has reached `reached(voter)`.
+    pub fn reached(&self, reached: impl Fn(ServerId) -> Zxid) -> Zxid {
+        match *self.voters.as_slice() {
+            // The ensembles of one and three, without a heap.
+            [one] => reached(one),
+            [a, b, c] => {
+                let (a, b, c) = (reached(a), reached(b), reached(c));
+                a.max(b).min(a.min(b).max(c))
+            }
+            _ => {
+                let mut all: Vec<Zxid> = self.voters.iter().map(|id| reached(*id)).collect();
+                all.sort_unstable_by(|a, b| b.cmp(a));
+                all[self.voters.len() / 2]
+            }
+        }
     }
 }
 
@@ -38,8 +59,8 @@ mod tests {
 
     fn check(voters: i64, acks: &[i64], expect: bool) {
         let majority = Majority::new((1..=voters).map(ServerId).collect());
-        let acks: Vec<_> = acks.iter().copied().map(ServerId).collect();
-        assert_eq!(majority.contains_quorum(&acks), expect, "{acks:?} of {voters}");
+        let agreed = majority.agrees(|id| acks.contains(&id.0));
+        assert_eq!(agreed, expect, "{acks:?} of {voters}");
     }
 
     #[test]
@@ -56,5 +77,24 @@ mod tests {
     fn others_than_voters_do_not_count() {
         check(3, &[1, 7, 8], false);
         check(1, &[2], false);
+    }
+
+    fn check_reached(reached: &[i64], expect: i64) {
+        let ids = (0..reached.len()).map(|at| ServerId(i64::try_from(at).unwrap())).collect();
+        let at = |id: ServerId| Zxid(reached[usize::try_from(id.0).unwrap()]);
+        assert_eq!(Majority::new(ids).reached(at), Zxid(expect), "{reached:?}");
+    }
+
+    #[test]
+    fn a_quorum_has_reached_what_its_slowest_member_has() {
+        check_reached(&[7], 7);
+        check_reached(&[7, 5], 5);
+        for three in [[1, 2, 3], [1, 3, 2], [2, 1, 3], [2, 3, 1], [3, 1, 2], [3, 2, 1]] {
+            check_reached(&three, 2);
+        }
+        check_reached(&[9, 9, 1], 9);
+        check_reached(&[9, 1, 1], 1);
+        check_reached(&[4, 1, 3, 2], 2);
+        check_reached(&[4, 1, 5, 3, 2], 3);
     }
 }

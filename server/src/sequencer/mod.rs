@@ -27,7 +27,7 @@ use std::sync::Arc;
 
 use menagerie_engine::tree::{Root, Tree};
 use menagerie_engine::txn::{self, Caller, Executed, InternalRequest, Rules, Stamp};
-use menagerie_replication::{Effect, Effects, Event, Node};
+use menagerie_replication::{Effect, Effects, Event, Node, Recovered};
 use menagerie_wire::proto::Request;
 use menagerie_wire::{ServerId, SessionId, Xid, Zxid};
 
@@ -164,8 +164,8 @@ impl Sequencer {
 
     /// Recovery is over: the node takes its role.
     pub fn start(&mut self, out: &mut Output) {
-        let last_logged = self.last_prepared;
-        self.node.step(Event::Started { last_logged }, &mut self.effects);
+        let started = Event::Started(Recovered::alone(self.last_prepared));
+        self.node.step(started, self.last_tick_ms, &mut self.effects);
         self.carry_out(out);
     }
 
@@ -215,7 +215,7 @@ impl Sequencer {
 
     /// Everything up to `zxid` is on this server's disk.
     pub fn on_logged(&mut self, zxid: Zxid, out: &mut Output) {
-        self.node.step(Event::Logged { zxid }, &mut self.effects);
+        self.node.step(Event::Logged { zxid }, self.last_tick_ms, &mut self.effects);
         self.carry_out(out);
         self.tree.reclaim(RECLAIM_BLOCKS_PER_TURN);
     }
@@ -294,7 +294,7 @@ impl Sequencer {
         if zxid.counter().is_multiple_of(DIGEST_EVERY) {
             self.note_digest(zxid);
         }
-        self.node.step(Event::Propose { zxid, txn }, &mut self.effects);
+        self.node.step(Event::Propose { zxid, txn }, self.last_tick_ms, &mut self.effects);
         self.carry_out(out);
     }
 
@@ -317,6 +317,7 @@ impl Sequencer {
                 }
                 Effect::Append { zxid, txn } => out.appends.push((zxid, txn)),
                 Effect::Commit { zxid } => self.publish(zxid, out),
+                other => unreachable!("a server that is its own ensemble: {other:?}"),
             }
         }
         self.effects = effects;

@@ -1,0 +1,145 @@
+//! `sync`: when a leader may say that whoever asked has seen everything.
+//!
+//! Apache answers when what was proposed at the arrival of a `sync` is committed. A leader that was
+//! replaced, and does not know it yet, then answers too soon. Here a quorum, this server included,
+//! must also have answered a PING that was sent after the arrival: each of them still followed
+//! this leader then, so no other one had a quorum for a newer epoch, and nothing that was committed
+//! before the arrival can be missing. No lease and no clock is needed, and Apache's learners take
+//! part without knowing.
+//!
+//! Syncs that arrive while a round of PINGs is out wait for the next: one round answers them all.
+//! Answers are counted per connection, because they come in order; PINGs sent before UPTODATE are
+//! not counted, because learners do not answer those.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use menagerie_wire::quorum::Touch;
+use menagerie_wire::{SessionId, Xid, Zxid};
+
+use crate::effect::{Effect, Effects};
+use crate::event::Link;
+use crate::fault::Verdict;
+use crate::leading::{Leading, Stage};
+use crate::member::Member;
+use crate::packet::{ForwardedRequest, Packet};
+
+#[derive(Clone, Copy, Debug)]
+enum Asker {
+    Own(SessionId, Xid),
+    Learner(Link),
+}
+
+/// One `sync`, and the last proposal when it arrived.
+#[derive(Clone, Copy, Debug)]
+struct Ticket {
+    asker: Asker,
+    after: Zxid,
+}
+
+/// The syncs of a leader, in the order of their arrival: `confirmed`, then the round's, then
+/// `waiting`.
+#[derive(Debug, Default)]
+pub(crate) struct Barrier {
+    /// A quorum has answered; only commits are missing.
+    confirmed: VecDeque<Ticket>,
+    round: Option<Round>,
+    waiting: Vec<Ticket>,
+}
+
+#[derive(Debug)]
+struct Round {
+    tickets: Vec<Ticket>,
+    /// How many PINGs must be answered on each link. On one that was not live then, any is newer.
+    answers_due: BTreeMap<Link, u64>,
+}
+
+impl Leading {
+    /// A client of this server asks.
+    pub(crate) fn on_own_sync(&mut self, m: &Member, request: &ForwardedRequest, fx: &mut Effects) {
+        self.on_sync(m, Asker::Own(request.session, request.cxid), fx);
+    }
+
+    pub(crate) fn on_learner_sync(&mut self, m: &Member, link: Link, fx: &mut Effects) {
+        self.on_sync(m, Asker::Learner(link), fx);
+    }
+
+    fn on_sync(&mut self, m: &Member, asker: Asker, fx: &mut Effects) {
+        self.barrier.waiting.push(Ticket { asker, after: self.broadcast.last_proposed() });
+        if self.barrier.round.is_none() {
+            self.begin_round(fx);
+            self.check_round(m, fx);
+        }
+    }
+
+    fn begin_round(&mut self, fx: &mut Effects) {
+        let tickets = std::mem::take(&mut self.barrier.waiting);
+        let zxid = self.broadcast.last_proposed();
+        let mut answers_due = BTreeMap::new();
+        for (link, learner) in &mut self.learners {
+            if learner.follower_at(Stage::Live).is_some() {
+                learner.pings_sent += 1;
+                answers_due.insert(*link, learner.pings_sent);
+                fx.push(Effect::Send { link: *link, packet: Packet::Ping { zxid } });
+            }
+        }
+        self.barrier.round = Some(Round { tickets, answers_due });
+    }
+
+    /// Ends the round when a quorum has answered, and begins the next if there is need.
+    fn check_round(&mut self, m: &Member, fx: &mut Effects) {
+        while let Some(round) = &self.barrier.round {
+            let answered = |id| {
+                id == m.settings.id
+                    || self.learners.iter().any(|(link, learner)| {
+                        let due = round.answers_due.get(link).map_or(1, |due| *due);
+                        learner.follower_at(Stage::Live) == Some(id)
+                            && learner.pings_answered >= due
+                    })
+            };
+            if !m.settings.membership.quorum().agrees(answered) {
+                return;
+            }
+            let round = self.barrier.round.take();
+            self.barrier.confirmed.extend(round.into_iter().flat_map(|round| round.tickets));
+            self.release(fx);
+            if !self.barrier.waiting.is_empty() {
+                self.begin_round(fx);
+            }
+        }
+    }
+
+    /// Answers what is confirmed and committed. The answer is behind the commits in each stream.
+    pub(crate) fn release(&mut self, fx: &mut Effects) {
+        let committed = self.broadcast.last_committed();
+        while self.barrier.confirmed.front().is_some_and(|ticket| ticket.after <= committed) {
+            let Some(ticket) = self.barrier.confirmed.pop_front() else { return };
+            match ticket.asker {
+                Asker::Own(session, cxid) => fx.push(Effect::Synced { session, cxid }),
+                Asker::Learner(link) if self.learners.contains_key(&link) => {
+                    fx.push(Effect::Send { link, packet: Packet::Sync });
+                }
+                Asker::Learner(_) => {}
+            }
+        }
+    }
+
+    pub(crate) fn on_ping_reply(
+        &mut self,
+        m: &Member,
+        link: Link,
+        touched: Vec<Touch>,
+        fx: &mut Effects,
+    ) -> Verdict {
+        let learner = self.live(link)?;
+        learner.pings_answered = learner.pings_sent.min(learner.pings_answered + 1);
+        if !touched.is_empty() {
+            fx.push(Effect::Touched { touched });
+        }
+        self.check_round(m, fx);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+#[path = "barrier_tests.rs"]
+mod tests;

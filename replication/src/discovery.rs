@@ -1,0 +1,300 @@
+//! Discovery: the elected leader and a quorum agree on a new epoch.
+//!
+//! ```text
+//! learner                                    leader
+//! FOLLOWERINFO(acceptedEpoch)  →
+//!                                            a quorum, itself included, has spoken:
+//!                                            epoch := 1 + highest acceptedEpoch, on disk
+//!                              ←  LEADERINFO(epoch)
+//! acceptedEpoch := epoch, on disk
+//! ACKEPOCH(last zxid, currentEpoch)  →
+//!                                            nobody of the quorum is ahead of the leader;
+//!                                            currentEpoch := epoch, on disk
+//! ```
+//!
+//! That two leaders never lead in one epoch is decided here: an epoch is promised by a quorum, on
+//! disk, to the one leader that asked first. A learner that has promised it already says so (-1)
+//! and does not count again. The leader's own promise goes to its disk before anyone hears of the
+//! epoch.
+//!
+//! A server that promised a later epoch to a leader that came to nothing can follow no leader of an
+//! earlier one. Apache leaves it outside until something else ends the reign (ZOOKEEPER-335); here
+//! the leader resigns when such a server asks, and the next epoch is above its promise. This cannot
+//! be used to unseat leaders: nobody's acceptedEpoch rises without a quorum.
+//!
+//! Facts: ZooKeeper `Leader.getEpochToPropose`, `waitForEpochAck`, `LearnerHandler.run`,
+//! `Learner.registerWithLeader`.
+
+use std::collections::BTreeSet;
+
+use menagerie_wire::{Epoch, ServerId, Zxid};
+
+use crate::broadcast::Broadcast;
+use crate::effect::{Effect, Effects};
+use crate::event::{Epochs, Link};
+use crate::fault::{Departure, Outcome, PeerFault, Verdict};
+use crate::following::{Following, Progress};
+use crate::leading::{Leading, Learner, Phase, Stage};
+use crate::member::Member;
+use crate::packet::Packet;
+
+/// Epochs are positive 31-bit numbers; one at the end of that range comes from no honest server.
+const EPOCH_MAX: Epoch = Epoch(i32::MAX as u32 - 1);
+
+// The leader's end.
+impl Leading {
+    /// Whether the one at `link` may be what it says it is.
+    // ZooKeeper: LearnerHandler.run refuses a newer configuration; unknown ids it lets in.
+    pub(crate) fn check_info(
+        &mut self,
+        m: &Member,
+        link: Link,
+        observer: bool,
+        sid: ServerId,
+        config_version: Zxid,
+    ) -> Verdict {
+        let membership = &m.settings.membership;
+        if self.learner(link)?.stage != Stage::Strange {
+            return Err(PeerFault::Unexpected);
+        }
+        let fits = if observer { membership.is_observer(sid) } else { membership.is_voter(sid) };
+        if !fits || sid == m.settings.id {
+            return Err(PeerFault::NotAMember(sid));
+        }
+        if config_version > membership.version() {
+            let (its, ours) = (config_version, membership.version());
+            return Err(PeerFault::NewerConfig { its, ours });
+        }
+        Ok(())
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "the fields of one packet")]
+    pub(crate) fn on_learner_info(
+        &mut self,
+        m: &mut Member,
+        link: Link,
+        observer: bool,
+        sid: ServerId,
+        accepted_epoch: Epoch,
+        now_ms: u64,
+        fx: &mut Effects,
+    ) -> Verdict {
+        if accepted_epoch > EPOCH_MAX {
+            return Err(PeerFault::EpochOutOfRange(accepted_epoch));
+        }
+        let same =
+            |(other, learner): (&Link, &Learner)| (learner.sid == Some(sid)).then_some(*other);
+        if let Some(old) = self.learners.iter().find_map(same) {
+            self.close(old, PeerFault::Replaced, fx);
+        }
+        let learner = self.learner(link)?;
+        learner.sid = Some(sid);
+        learner.observer = observer;
+        learner.stage = Stage::Introduced;
+        match self.phase {
+            Phase::CollectingEpochs { .. } => self.on_epoch(m, sid, accepted_epoch, now_ms, fx),
+            _ if accepted_epoch > self.epoch => {
+                let (accepted, epoch) = (accepted_epoch, self.epoch);
+                self.resign(Departure::EpochSurpassed { sid, accepted, epoch }, fx);
+            }
+            Phase::AcceptingEpoch => {}
+            _ => self.offer(link, fx),
+        }
+        Ok(())
+    }
+
+    /// `sid` has accepted `accepted_epoch`; once a quorum has said the like, the epoch is decided.
+    // ZooKeeper: Leader.getEpochToPropose. Observers raise the epoch, but do not decide it.
+    pub(crate) fn on_epoch(
+        &mut self,
+        m: &mut Member,
+        sid: ServerId,
+        accepted_epoch: Epoch,
+        now_ms: u64,
+        fx: &mut Effects,
+    ) {
+        let Phase::CollectingEpochs { heard, highest } = &mut self.phase else { return };
+        *highest = (*highest).max(accepted_epoch);
+        heard.insert(sid);
+        let own = m.settings.id;
+        let quorum = m.settings.membership.quorum();
+        if heard.contains(&own) && quorum.agrees(|id| heard.contains(&id)) {
+            self.epoch = highest.next();
+            self.phase = Phase::AcceptingEpoch;
+            self.phase_deadline_ms = now_ms + m.settings.timeouts.init_ms();
+            let epochs = Epochs { accepted: self.epoch, ..m.log.epochs() };
+            m.log.save_epochs(epochs, fx);
+        }
+    }
+
+    /// One of the two promises of this server itself is durable.
+    pub(crate) fn on_epoch_saved(&mut self, m: &mut Member, now_ms: u64, fx: &mut Effects) {
+        assert!(m.log.epochs().accepted == self.epoch, "the epoch to lead in is accepted");
+        let init_ms = m.settings.timeouts.init_ms();
+        match self.phase {
+            Phase::AcceptingEpoch => {
+                self.phase = Phase::CollectingAcks { acked: BTreeSet::from([m.settings.id]) };
+                self.phase_deadline_ms = now_ms + init_ms;
+                for link in self.links_at(Stage::Introduced) {
+                    self.offer(link, fx);
+                }
+                self.on_epoch_accepted(m, fx);
+            }
+            Phase::EnteringEpoch => {
+                self.phase = Phase::Synchronizing { acked: BTreeSet::from([m.settings.id]) };
+                self.phase_deadline_ms = now_ms + init_ms;
+                self.broadcast = Broadcast::new(Zxid::new(self.epoch, 0));
+                for link in self.links_at(Stage::Accepted) {
+                    self.synchronize(m, link, now_ms, fx);
+                }
+                self.establish(m, now_ms, fx);
+            }
+            _ => unreachable!("epochs are saved in two phases only"),
+        }
+    }
+
+    fn links_at(&self, stage: Stage) -> Vec<Link> {
+        let at = |(link, learner): (&Link, &Learner)| (learner.stage == stage).then_some(*link);
+        self.learners.iter().filter_map(at).collect()
+    }
+
+    fn offer(&mut self, link: Link, fx: &mut Effects) {
+        let epoch = self.epoch;
+        if let Ok(learner) = self.learner(link) {
+            learner.stage = Stage::Offered;
+            fx.push(Effect::Send { link, packet: Packet::LeaderInfo { epoch } });
+        }
+    }
+
+    // ZooKeeper: Leader.waitForEpochAck. -1 is no vote, and exempt from the comparison.
+    pub(crate) fn on_ack_epoch(
+        &mut self,
+        m: &mut Member,
+        link: Link,
+        last_zxid: Zxid,
+        current_epoch: Option<Epoch>,
+        now_ms: u64,
+        fx: &mut Effects,
+    ) -> Verdict {
+        let own = self.own;
+        let learner = self.learner(link)?;
+        if learner.stage != Stage::Offered {
+            return Err(PeerFault::Unexpected);
+        }
+        learner.last_zxid = last_zxid;
+        learner.stage = Stage::Accepted;
+        let voter = learner.follower_at(Stage::Accepted);
+        match &mut self.phase {
+            Phase::CollectingAcks { acked } => {
+                let Some(epoch) = current_epoch else { return Ok(()) };
+                if (epoch, last_zxid) > own {
+                    return Err(PeerFault::Ahead { epoch, zxid: last_zxid });
+                }
+                acked.extend(voter);
+                self.on_epoch_accepted(m, fx);
+            }
+            Phase::EnteringEpoch => {}
+            _ => self.synchronize(m, link, now_ms, fx),
+        }
+        Ok(())
+    }
+
+    fn on_epoch_accepted(&mut self, m: &mut Member, fx: &mut Effects) {
+        let Phase::CollectingAcks { acked } = &self.phase else { return };
+        if m.settings.membership.quorum().agrees(|id| acked.contains(&id)) {
+            self.phase = Phase::EnteringEpoch;
+            let epochs = Epochs { accepted: self.epoch, current: self.epoch };
+            m.log.save_epochs(epochs, fx);
+        }
+    }
+}
+
+// The learner's end.
+impl Following {
+    pub(crate) fn on_connected(
+        &mut self,
+        m: &Member,
+        leader: ServerId,
+        link: Link,
+        fx: &mut Effects,
+    ) {
+        if leader != self.leader || self.progress != Progress::Connecting {
+            fx.push(Effect::Close { link, fault: None });
+            return;
+        }
+        self.link = Some(link);
+        self.connect_at_ms = None;
+        self.progress = Progress::Introduced;
+        let info = Packet::LearnerInfo {
+            observer: self.observer,
+            accepted_epoch: m.log.epochs().accepted,
+            sid: m.settings.id,
+            config_version: m.settings.membership.version(),
+        };
+        self.send(info, fx);
+    }
+
+    // ZooKeeper: Learner.connectToLeader.
+    pub(crate) fn on_connect_failed(&mut self, m: &Member, now_ms: u64) -> Outcome {
+        if self.progress != Progress::Connecting {
+            return Ok(());
+        }
+        if self.attempts >= m.settings.timeouts.connect_attempts_max {
+            return Err(Departure::LeaderUnreachable(self.leader));
+        }
+        self.attempts += 1;
+        self.connect_at_ms = Some(now_ms + m.settings.timeouts.connect_retry_ms);
+        Ok(())
+    }
+
+    // ZooKeeper: Learner.registerWithLeader.
+    pub(crate) fn on_leader_info(
+        &mut self,
+        m: &mut Member,
+        epoch: Epoch,
+        fx: &mut Effects,
+    ) -> Verdict {
+        let epochs = m.log.epochs();
+        if self.progress != Progress::Introduced {
+            return Err(PeerFault::Unexpected);
+        }
+        if epoch > EPOCH_MAX {
+            return Err(PeerFault::EpochOutOfRange(epoch));
+        }
+        if epoch < epochs.accepted {
+            let (offered, accepted) = (epoch, epochs.accepted);
+            return Err(PeerFault::EpochBehind { offered, accepted });
+        }
+        self.epoch = epoch;
+        if epoch == epochs.accepted {
+            self.ack_epoch(m, None, fx);
+        } else {
+            self.progress = Progress::AcceptingEpoch;
+            m.log.save_epochs(Epochs { accepted: epoch, ..epochs }, fx);
+        }
+        Ok(())
+    }
+
+    /// acceptedEpoch or currentEpoch is durable: what waited for it is said.
+    pub(crate) fn on_epoch_saved(&mut self, m: &mut Member, now_ms: u64, fx: &mut Effects) {
+        match self.progress {
+            Progress::AcceptingEpoch => {
+                let current = m.log.epochs().current;
+                self.ack_epoch(m, Some(current), fx);
+            }
+            Progress::EnteringEpoch => self.on_epoch_entered(m, now_ms, fx),
+            _ => unreachable!("a learner saves epochs in two stages only"),
+        }
+    }
+
+    fn ack_epoch(&mut self, m: &Member, current_epoch: Option<Epoch>, fx: &mut Effects) {
+        assert!(m.log.epochs().accepted == self.epoch, "acceptedEpoch is durable before ACKEPOCH");
+        assert!(m.log.is_quiet(), "what ACKEPOCH says is durable");
+        self.progress = Progress::Accepted;
+        self.send(Packet::AckEpoch { last_zxid: m.log.durable(), current_epoch }, fx);
+    }
+}
+
+#[cfg(test)]
+#[path = "discovery_tests.rs"]
+mod tests;

@@ -1,0 +1,186 @@
+//! A follower or observer: its stage, and what it holds back.
+//!
+//! State and dispatch only; what is done is in the files of the phases, beside the leader's end of
+//! the same conversation.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use menagerie_wire::{Epoch, ServerId, SessionId, Xid, Zxid};
+
+use crate::effect::{Effect, Effects};
+use crate::event::{Event, Link};
+use crate::fault::{Departure, Outcome, PeerFault, Verdict};
+use crate::history::Entry;
+use crate::member::Member;
+use crate::packet::Packet;
+
+/// Where a learner is on its way to be one. Stages are passed in this order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Progress {
+    /// Has no connection yet.
+    Connecting,
+    /// Has said FOLLOWERINFO or OBSERVERINFO.
+    Introduced,
+    /// The epoch of LEADERINFO is on its way to the disk.
+    AcceptingEpoch,
+    /// Has sent ACKEPOCH.
+    Accepted,
+    /// Is sent history.
+    Receiving,
+    /// Has seen NEWLEADER; history, then currentEpoch, are on their way to the disk.
+    EnteringEpoch,
+    /// Has acknowledged NEWLEADER.
+    Aligned,
+    /// Has seen UPTODATE.
+    Live,
+}
+
+/// The state of a learner.
+#[derive(Debug)]
+pub(crate) struct Following {
+    pub(crate) leader: ServerId,
+    pub(crate) observer: bool,
+    pub(crate) progress: Progress,
+    pub(crate) link: Option<Link>,
+    /// The epoch of LEADERINFO.
+    pub(crate) epoch: Epoch,
+    /// When the leader is given up if it says nothing.
+    pub(crate) deadline_ms: u64,
+    pub(crate) attempts: u32,
+    pub(crate) connect_at_ms: Option<u64>,
+    /// Where the history stood when the leader began to send. What comes from there down is in it.
+    pub(crate) base: Zxid,
+    /// The last proposal received; the next one must follow it.
+    pub(crate) received: Zxid,
+    /// Received before Live and not given to the log, in order.
+    pub(crate) held: VecDeque<Entry>,
+    /// How far history was committed when NEWLEADER came: this part is logged before its ACK.
+    pub(crate) committed_before: Zxid,
+    /// How far it is committed by now.
+    pub(crate) held_committed: Zxid,
+    /// Live: proposals that are not committed, in order.
+    pub(crate) uncommitted: VecDeque<Zxid>,
+    /// Live: proposals that are not acknowledged, in order. Empty on an observer.
+    pub(crate) unacked: VecDeque<Zxid>,
+    /// Sessions used since the last PING was answered, and their timeouts in ms.
+    pub(crate) touched: BTreeMap<SessionId, i32>,
+    /// `sync`s on their way to the leader, in order.
+    pub(crate) syncs: VecDeque<(SessionId, Xid)>,
+}
+
+impl Following {
+    pub(crate) fn elected(m: &Member, leader: ServerId, now_ms: u64, fx: &mut Effects) -> Self {
+        fx.push(Effect::Connect { leader });
+        Self {
+            leader,
+            observer: !m.settings.is_voter(),
+            progress: Progress::Connecting,
+            link: None,
+            epoch: Epoch(0),
+            deadline_ms: now_ms + m.settings.timeouts.init_ms(),
+            attempts: 1,
+            connect_at_ms: None,
+            base: m.log.durable(),
+            received: m.log.durable(),
+            held: VecDeque::new(),
+            committed_before: Zxid::ZERO,
+            held_committed: Zxid::ZERO,
+            uncommitted: VecDeque::new(),
+            unacked: VecDeque::new(),
+            touched: BTreeMap::new(),
+            syncs: VecDeque::new(),
+        }
+    }
+
+    pub(crate) fn send(&self, packet: Packet, fx: &mut Effects) {
+        let link = self.link.expect("a learner that speaks has a link");
+        fx.push(Effect::Send { link, packet });
+    }
+
+    pub(crate) fn on_received(
+        &mut self,
+        m: &mut Member,
+        link: Link,
+        packet: Packet,
+        now_ms: u64,
+        fx: &mut Effects,
+    ) -> Outcome {
+        if self.link != Some(link) {
+            return Ok(());
+        }
+        self.on_packet(m, packet, now_ms, fx)
+            .map_err(|fault| Departure::LeaderMisbehaved(self.leader, fault))?;
+        self.heard_of_leader(m, now_ms);
+        Ok(())
+    }
+
+    fn on_packet(
+        &mut self,
+        m: &mut Member,
+        packet: Packet,
+        now_ms: u64,
+        fx: &mut Effects,
+    ) -> Verdict {
+        let live = self.progress == Progress::Live;
+        match packet {
+            Packet::LeaderInfo { epoch } => self.on_leader_info(m, epoch, fx),
+            Packet::Diff { .. } => self.on_diff(m),
+            Packet::Trunc { zxid } => self.on_trunc(m, zxid, fx),
+            Packet::Snap { zxid } => self.on_snap(m, zxid, fx),
+            Packet::NewLeader { epoch, .. } => self.on_new_leader(m, epoch, fx),
+            Packet::UpToDate => self.on_up_to_date(m, now_ms, fx),
+            Packet::Proposal { zxid, txn } if live => self.on_proposal(m, zxid, txn, now_ms, fx),
+            Packet::Commit { zxid } if live => self.on_commit(m, zxid, fx),
+            Packet::Inform { zxid, txn } if live => self.on_inform(m, zxid, txn, now_ms, fx),
+            Packet::Proposal { zxid, txn } => self.hold_proposal(zxid, txn),
+            Packet::Commit { zxid } => self.hold_commit(m, zxid, now_ms, fx),
+            Packet::Inform { zxid, txn } => self.hold_inform(m, zxid, txn, now_ms, fx),
+            Packet::Ping { zxid } => {
+                self.on_ping(zxid, fx);
+                Ok(())
+            }
+            Packet::Sync => self.on_sync(fx),
+            Packet::Revalidated { session, valid } => {
+                fx.push(Effect::Revalidated { session, valid });
+                Ok(())
+            }
+            Packet::Reconfigured { zxid } => Err(PeerFault::Reconfigured(zxid)),
+            Packet::Request(_)
+            | Packet::Ack { .. }
+            | Packet::PingReply { .. }
+            | Packet::Revalidate(_)
+            | Packet::LearnerInfo { .. }
+            | Packet::AckEpoch { .. } => Err(PeerFault::Unexpected),
+        }
+    }
+
+    /// Completions of this server's own disk, its connection, and what its clients want.
+    pub(crate) fn on_event(
+        &mut self,
+        m: &mut Member,
+        event: Event,
+        now_ms: u64,
+        fx: &mut Effects,
+    ) -> Outcome {
+        match event {
+            Event::Connected { leader, link } => self.on_connected(m, leader, link, fx),
+            Event::ConnectFailed { leader } if leader == self.leader => {
+                return self.on_connect_failed(m, now_ms);
+            }
+            Event::Logged { .. } => self.on_logged(m, fx),
+            Event::EpochSaved { .. } => self.on_epoch_saved(m, now_ms, fx),
+            Event::Truncated { .. } | Event::Installed { .. } => {
+                return self.on_rebuilt(m, now_ms, fx);
+            }
+            Event::Request(request) => self.on_client_request(request, fx),
+            Event::Touched(touched) => {
+                self.touched.extend(touched.iter().map(|touch| (touch.session, touch.timeout_ms)));
+            }
+            Event::Revalidate(touch) if self.progress == Progress::Live => {
+                self.send(Packet::Revalidate(touch), fx);
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,281 @@
+//! A leader: its phase, and what it knows of each learner.
+//!
+//! State only. What is done with it is in the files of the phases: `discovery.rs`,
+//! `synchronization.rs`, `broadcast.rs`, and `liveness.rs` for everything that time does.
+//! One connection is one [`Learner`]; a server that connects again is a new one, and its old
+//! connection is closed.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use menagerie_wire::{Epoch, ServerId, Zxid};
+
+use crate::barrier::Barrier;
+use crate::broadcast::Broadcast;
+use crate::effect::{Effect, Effects};
+use crate::event::{Epochs, Event, Link};
+use crate::fault::{Departure, Outcome, PeerFault, Verdict};
+use crate::member::Member;
+use crate::packet::Packet;
+
+/// Where a leader is on its way to lead. Phases are passed in this order.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// Which epochs have voters accepted so far?
+    CollectingEpochs { heard: BTreeSet<ServerId>, highest: Epoch },
+    /// The new epoch is on its way to this server's own disk, before anyone hears of it.
+    AcceptingEpoch,
+    /// Who has accepted the new epoch?
+    CollectingAcks { acked: BTreeSet<ServerId> },
+    /// A quorum has: currentEpoch is on its way to the disk.
+    EnteringEpoch,
+    /// Who has the history of the new epoch on disk?
+    Synchronizing { acked: BTreeSet<ServerId> },
+    /// The reign is established.
+    Broadcasting,
+}
+
+/// Where a learner is on its way to be one. Stages are passed in this order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Stage {
+    /// Has connected, and not said who it is.
+    Strange,
+    /// Has said FOLLOWERINFO or OBSERVERINFO; the epoch is not decided.
+    Introduced,
+    /// Has been sent LEADERINFO.
+    Offered,
+    /// Has sent ACKEPOCH; the epoch is not entered.
+    Accepted,
+    /// Is sent history from the log on disk, up to here.
+    ReadingLog { sent: Zxid, first: bool },
+    /// Has been sent NEWLEADER, and is sent all that happens.
+    Aligning,
+    /// Has acknowledged NEWLEADER; the reign is not established.
+    Aligned,
+    /// Has been sent UPTODATE.
+    Live,
+}
+
+/// One connection of a learner.
+#[derive(Debug)]
+pub(crate) struct Learner {
+    pub(crate) sid: Option<ServerId>,
+    pub(crate) observer: bool,
+    pub(crate) stage: Stage,
+    /// Its history as ACKEPOCH gave it.
+    pub(crate) last_zxid: Zxid,
+    /// When it is given up if it says nothing.
+    pub(crate) deadline_ms: u64,
+    /// The last proposal sent to it, and the last one it acknowledged here.
+    pub(crate) proposed: Zxid,
+    pub(crate) acked: Zxid,
+    /// Since when it owes an acknowledgement, or the last one that came. Counted from Live on.
+    pub(crate) owes_since_ms: Option<u64>,
+    /// PINGs sent after UPTODATE, and how many were answered: answers come in order.
+    pub(crate) pings_sent: u64,
+    pub(crate) pings_answered: u64,
+}
+
+impl Learner {
+    pub(crate) const fn is_forwarded_to(&self) -> bool {
+        matches!(self.stage, Stage::Aligning | Stage::Aligned | Stage::Live)
+    }
+
+    /// A follower that counts, once it is as far as `stage`.
+    pub(crate) fn follower_at(&self, stage: Stage) -> Option<ServerId> {
+        if self.observer || self.stage < stage { None } else { self.sid }
+    }
+}
+
+/// The state of a leader.
+#[derive(Debug)]
+pub(crate) struct Leading {
+    pub(crate) phase: Phase,
+    /// The epoch to lead in; until it is decided, the last one accepted.
+    pub(crate) epoch: Epoch,
+    /// Own currentEpoch and last zxid when elected: nobody may be ahead of it.
+    pub(crate) own: (Epoch, Zxid),
+    pub(crate) learners: BTreeMap<Link, Learner>,
+    pub(crate) broadcast: Broadcast,
+    pub(crate) barrier: Barrier,
+    /// When the phase must be over. Not used in [`Phase::Broadcasting`].
+    pub(crate) phase_deadline_ms: u64,
+    pub(crate) half_tick_at_ms: u64,
+    pub(crate) half_ticks: u64,
+    /// Why it is about to leave of its own will: proposals are finished, not begun.
+    pub(crate) resigning: Option<Departure>,
+}
+
+impl Leading {
+    /// A server that was elected.
+    pub(crate) fn elected(m: &mut Member, now_ms: u64, fx: &mut Effects) -> Self {
+        let Epochs { accepted, current } = m.log.epochs();
+        let mut leading = Self::new(m, now_ms);
+        leading.phase = Phase::CollectingEpochs { heard: BTreeSet::new(), highest: accepted };
+        leading.own = (current, m.log.durable());
+        fx.push(Effect::Listen);
+        leading.on_epoch(m, m.settings.id, accepted, now_ms, fx);
+        leading
+    }
+
+    /// A server that is its own ensemble: it goes on in the epoch of its log.
+    pub(crate) fn alone(m: &mut Member, now_ms: u64, fx: &mut Effects) -> Self {
+        let leading = Self::new(m, now_ms);
+        let last_zxid = m.log.last();
+        m.committed = last_zxid;
+        fx.push(Effect::Lead { epoch: last_zxid.epoch(), last_zxid });
+        leading
+    }
+
+    fn new(m: &Member, now_ms: u64) -> Self {
+        let timeouts = &m.settings.timeouts;
+        let last = m.log.last();
+        Self {
+            phase: Phase::Broadcasting,
+            epoch: last.epoch(),
+            own: (last.epoch(), last),
+            learners: BTreeMap::new(),
+            broadcast: Broadcast::new(last),
+            barrier: Barrier::default(),
+            phase_deadline_ms: now_ms + timeouts.init_ms(),
+            half_tick_at_ms: now_ms + timeouts.half_tick_ms(),
+            half_ticks: 0,
+            resigning: None,
+        }
+    }
+
+    pub(crate) fn on_accepted(&mut self, m: &Member, link: Link, now_ms: u64) {
+        let learner = Learner {
+            sid: None,
+            observer: false,
+            stage: Stage::Strange,
+            last_zxid: Zxid::ZERO,
+            deadline_ms: now_ms + m.settings.timeouts.init_ms(),
+            proposed: Zxid::ZERO,
+            acked: Zxid::ZERO,
+            owes_since_ms: None,
+            pings_sent: 0,
+            pings_answered: 0,
+        };
+        assert!(self.learners.insert(link, learner).is_none(), "{link:?} is accepted once");
+    }
+
+    /// The link is gone. Whoever had the history and left may follow another leader by now: it
+    /// is not counted for this reign until it is back.
+    pub(crate) fn on_closed(&mut self, link: Link) -> bool {
+        let learner = self.learners.remove(&link);
+        if let (Some(learner), Phase::Synchronizing { acked }) = (&learner, &mut self.phase)
+            && let Some(sid) = learner.sid
+        {
+            acked.remove(&sid);
+        }
+        learner.is_some()
+    }
+
+    pub(crate) fn close(&mut self, link: Link, fault: PeerFault, fx: &mut Effects) {
+        if self.on_closed(link) {
+            fx.push(Effect::Close { link, fault: Some(fault) });
+        }
+    }
+
+    /// One packet of a learner: what it breaks costs its sender the connection, nobody else.
+    pub(crate) fn on_received(
+        &mut self,
+        m: &mut Member,
+        link: Link,
+        packet: Packet,
+        now_ms: u64,
+        fx: &mut Effects,
+    ) -> Outcome {
+        if !self.learners.contains_key(&link) {
+            return Ok(());
+        }
+        if let Err(fault) = self.on_packet(m, link, packet, now_ms, fx) {
+            self.close(link, fault, fx);
+        }
+        self.after_commit()
+    }
+
+    fn on_packet(
+        &mut self,
+        m: &mut Member,
+        link: Link,
+        packet: Packet,
+        now_ms: u64,
+        fx: &mut Effects,
+    ) -> Verdict {
+        self.heard_of(m, link, now_ms);
+        match packet {
+            Packet::LearnerInfo { observer, accepted_epoch, sid, config_version } => {
+                self.check_info(m, link, observer, sid, config_version)?;
+                self.on_learner_info(m, link, observer, sid, accepted_epoch, now_ms, fx)
+            }
+            Packet::AckEpoch { last_zxid, current_epoch } => {
+                self.on_ack_epoch(m, link, last_zxid, current_epoch, now_ms, fx)
+            }
+            Packet::Ack { zxid } => self.on_ack(m, link, zxid, now_ms, fx),
+            Packet::PingReply { touched, .. } => self.on_ping_reply(m, link, touched, fx),
+            Packet::Request(request) => self.on_request(m, link, request, fx),
+            Packet::Revalidate(touch) => {
+                self.live(link)?;
+                fx.push(Effect::Revalidate { link, touch });
+                Ok(())
+            }
+            Packet::Proposal { .. }
+            | Packet::Commit { .. }
+            | Packet::Ping { .. }
+            | Packet::Revalidated { .. }
+            | Packet::Sync
+            | Packet::Inform { .. }
+            | Packet::NewLeader { .. }
+            | Packet::UpToDate
+            | Packet::Diff { .. }
+            | Packet::Trunc { .. }
+            | Packet::Snap { .. }
+            | Packet::LeaderInfo { .. }
+            | Packet::Reconfigured { .. } => Err(PeerFault::Unexpected),
+        }
+    }
+
+    pub(crate) fn learner(&mut self, link: Link) -> Result<&mut Learner, PeerFault> {
+        self.learners.get_mut(&link).ok_or(PeerFault::Unexpected)
+    }
+
+    /// The learner, who may only say this after UPTODATE.
+    pub(crate) fn live(&mut self, link: Link) -> Result<&mut Learner, PeerFault> {
+        let learner = self.learner(link)?;
+        if learner.stage == Stage::Live { Ok(learner) } else { Err(PeerFault::Unexpected) }
+    }
+
+    /// Completions of this server's own disk, and what its sequencer says.
+    pub(crate) fn on_event(
+        &mut self,
+        m: &mut Member,
+        event: Event,
+        now_ms: u64,
+        fx: &mut Effects,
+    ) -> Outcome {
+        match event {
+            Event::Logged { .. } => self.on_own_logged(m, now_ms, fx),
+            Event::EpochSaved { .. } => self.on_epoch_saved(m, now_ms, fx),
+            Event::LogRead { link, read } => {
+                if let Err(fault) = self.on_log_read(m, link, read, now_ms, fx) {
+                    self.close(link, fault, fx);
+                }
+            }
+            Event::SnapshotSent { link } => {
+                let init_ms = m.settings.timeouts.init_ms();
+                if let Some(learner) = self.learners.get_mut(&link) {
+                    learner.deadline_ms = now_ms + init_ms;
+                }
+            }
+            Event::Propose { zxid, txn } => self.propose(m, zxid, txn, now_ms, fx),
+            Event::Request(request) => self.on_own_sync(m, &request, fx),
+            Event::RevalidateAnswered { link, session, valid } if self.live(link).is_ok() => {
+                fx.push(Effect::Send { link, packet: Packet::Revalidated { session, valid } });
+            }
+            Event::Connected { link, .. } => fx.push(Effect::Close { link, fault: None }),
+            _ => {}
+        }
+        self.after_commit()
+    }
+}

@@ -1,0 +1,83 @@
+//! What holds whatever the role: the quorum of one, the drain between roles, strangers.
+
+use std::sync::Arc;
+
+use menagerie_wire::{Epoch, ServerId, Zxid};
+
+use super::*;
+use crate::script::{ACCEPTED, ELECTED, LEADING, after};
+
+fn step(node: &mut Node, event: Event) -> Effects {
+    let mut effects = Effects::new();
+    node.step(event, 0, &mut effects);
+    effects
+}
+
+#[test]
+fn a_quorum_of_one_leads_at_once_and_goes_on_in_its_epoch() {
+    let mut node = Node::standalone(ServerId(1));
+    assert_eq!(node.role(), Role::Looking);
+    let last_zxid = Zxid::new(Epoch(4), 9);
+    let effects = step(&mut node, Event::Started(Recovered::alone(last_zxid)));
+    assert_eq!(effects, [Effect::Lead { epoch: Epoch(4), last_zxid }]);
+    assert_eq!((node.role(), node.deadline_ms()), (Role::Leading, None));
+}
+
+#[test]
+fn a_write_is_committed_when_its_log_record_is_durable_and_not_before() {
+    let mut node = Node::standalone(ServerId(1));
+    step(&mut node, Event::Started(Recovered::alone(Zxid::ZERO)));
+    let txn: Arc<[u8]> = Arc::from([7]);
+    let zxid = Zxid(1);
+    let effects = step(&mut node, Event::Propose { zxid, txn: Arc::clone(&txn) });
+    assert_eq!(effects, [Effect::Append { zxid, txn }]);
+    assert_eq!(node.last_committed(), Zxid::ZERO);
+    assert_eq!(step(&mut node, Event::Logged { zxid }), [Effect::Commit { zxid }]);
+    assert_eq!(node.last_committed(), zxid);
+}
+
+#[test]
+fn a_completion_of_a_dead_role_moves_the_durable_end_only() {
+    let receives = "recv L1 DIFF 1:6\nrecv L1 PROPOSAL 1:6\nrecv L1 COMMIT 1:6\nclosed L1";
+    let mut script = after(1, &[ACCEPTED, receives]);
+    script.check(
+        "
+        logged 1:6
+        drained 1 1:6 2 1
+          vote 2 LOOKING for 1 1:6 r2 e1
+          vote 3 LOOKING for 1 1:6 r2 e1
+        ",
+    );
+}
+
+#[test]
+fn whoever_connects_to_a_node_that_does_not_lead_is_sent_away() {
+    after(1, &[ACCEPTED]).check(
+        "
+        accepted L9
+          close L9: this node does not lead
+        connected 2 L8
+          close L8
+        recv L9 FOLLOWERINFO 2 accepted 1
+        closed L9
+        ",
+    );
+}
+
+#[test]
+#[should_panic(expected = "does not lead")]
+fn only_a_leader_proposes() {
+    after(1, &["start 1:5 accepted 1 current 1", "propose 1:6"]);
+}
+
+#[test]
+#[should_panic(expected = "before the reign began")]
+fn nothing_is_proposed_before_the_reign_begins() {
+    after(3, &[ELECTED, "propose 2:1"]);
+}
+
+#[test]
+#[should_panic(expected = "drained with appends under way")]
+fn a_disk_that_is_not_idle_is_not_drained() {
+    after(3, &[ELECTED, LEADING, "propose 2:1", "wait 2000", "drained 1 1:5 2 2"]);
+}
