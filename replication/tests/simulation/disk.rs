@@ -1,0 +1,71 @@
+//! A disk: what is durable, and the queue of what is not.
+//!
+//! Work is done in order. A power loss keeps any beginning of the queue: what was written may have
+//! reached the medium, or not, but nothing later without everything earlier (the real log's
+//! recovery cuts at the first damage).
+
+use std::collections::VecDeque;
+
+use menagerie_replication::{Epochs, Link};
+use menagerie_wire::Zxid;
+
+use super::rng::Rng;
+
+/// A transaction: its zxid and a number that no other has.
+pub(crate) type Txn = (Zxid, u64);
+
+#[derive(Clone, Debug)]
+pub(crate) enum Op {
+    Append(Txn),
+    SaveEpoch(Epochs),
+    Truncate(Zxid),
+    Install { link: Link, content: Vec<Txn> },
+    Drain(u64),
+}
+
+/// What survives a power loss, and what does not.
+#[derive(Debug, Default)]
+pub(crate) struct Disk {
+    /// Durable, from the beginning of time; a snapshot is a beginning of this.
+    pub(crate) log: Vec<Txn>,
+    pub(crate) epochs: Epochs,
+    pub(crate) queue: VecDeque<Op>,
+}
+
+pub(crate) fn last(log: &[Txn]) -> Zxid {
+    log.last().map_or(Zxid::ZERO, |(zxid, _)| *zxid)
+}
+
+/// How much of `log` is at or below `zxid`.
+pub(crate) fn count_to(log: &[Txn], zxid: Zxid) -> usize {
+    log.partition_point(|(z, _)| *z <= zxid)
+}
+
+impl Disk {
+    /// Makes one piece of work durable.
+    pub(crate) fn apply(&mut self, op: &Op) {
+        match op {
+            Op::Append(txn) => self.log.push(*txn),
+            Op::SaveEpoch(epochs) => {
+                assert!(epochs.accepted >= self.epochs.accepted, "acceptedEpoch went back");
+                assert!(epochs.current >= self.epochs.current, "currentEpoch went back");
+                self.epochs = *epochs;
+            }
+            Op::Truncate(to) => {
+                let keep = count_to(&self.log, *to);
+                self.log.truncate(keep);
+            }
+            Op::Install { content, .. } => self.log.clone_from(content),
+            Op::Drain(_) => {}
+        }
+    }
+
+    /// Power is lost.
+    pub(crate) fn crash(&mut self, rng: &mut Rng) {
+        let survives = rng.below(self.queue.len() as u64 + 1) as usize;
+        let queue = std::mem::take(&mut self.queue);
+        for op in queue.iter().take(survives) {
+            self.apply(op);
+        }
+    }
+}
