@@ -80,7 +80,7 @@ final class Consistency {
                         zk -> {
                             long before = known.get();
                             long read = zk.exists(n, false).getMzxid();
-                            Check.that(read >= before, read + " read when " + before + " was known");
+                            Check.that(read >= before, read + " read after " + before);
                             raise(known, read);
                         }));
         Thread.sleep(3_000); // as many rounds as fit
@@ -104,7 +104,7 @@ final class Consistency {
                         zk -> {
                             long before = known.get();
                             long read = zk.exists(n, false).getMzxid();
-                            Check.that(read >= before, read + " read when " + before + " was told");
+                            Check.that(read >= before, read + " read after " + before);
                         }));
         Check.eventually("events are told", () -> known.get() > 0);
         Thread.sleep(3_000); // as many rounds as fit
