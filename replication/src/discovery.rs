@@ -27,8 +27,10 @@
 
 use std::collections::BTreeSet;
 
+use menagerie_wire::notification::ServerState;
 use menagerie_wire::{Epoch, ServerId, Zxid};
 
+use crate::ballot::Heard;
 use crate::broadcast::Broadcast;
 use crate::effect::{Effect, Effects};
 use crate::event::{Epochs, Link};
@@ -113,9 +115,10 @@ impl Leading {
         now_ms: u64,
         fx: &mut Effects,
     ) {
-        let Phase::CollectingEpochs { heard, highest } = &mut self.phase else { return };
+        let Phase::CollectingEpochs { heard, highest, lost } = &mut self.phase else { return };
         *highest = (*highest).max(accepted_epoch);
         heard.insert(sid);
+        lost.remove(&sid);
         let own = m.settings.id;
         let quorum = m.settings.membership.quorum();
         if heard.contains(&own) && quorum.agrees(|id| heard.contains(&id)) {
@@ -125,6 +128,25 @@ impl Leading {
             let epochs = Epochs { accepted: self.epoch, ..m.log.epochs() };
             m.log.save_epochs(epochs, fx);
         }
+    }
+
+    /// A voter that is not here says it looks for a leader. When too few are left that may still
+    /// come, this election has failed, and waiting for initLimit would only keep the others waiting.
+    // ZooKeeper: LeaderElection's maxTimeToWaitForEpoch serves the same end.
+    pub(crate) fn on_vote(&mut self, m: &Member, from: ServerId, heard: Heard) -> Outcome {
+        let Phase::CollectingEpochs { heard: here, lost, .. } = &mut self.phase else {
+            return Ok(());
+        };
+        let late = heard.vote == m.election.current();
+        if heard.state != ServerState::Looking || late || here.contains(&from) {
+            return Ok(());
+        }
+        lost.insert(from);
+        let may_come = |id| here.contains(&id) || !(lost.contains(&id) || m.election.is_down(id));
+        if m.settings.membership.quorum().agrees(may_come) {
+            return Ok(());
+        }
+        Err(Departure::Deserted)
     }
 
     /// One of the two promises of this server itself is durable.
@@ -138,7 +160,7 @@ impl Leading {
                 for link in self.links_at(Stage::Introduced) {
                     self.offer(link, fx);
                 }
-                self.on_epoch_accepted(m, fx);
+                self.on_epoch_accepted(m, now_ms, fx);
             }
             Phase::EnteringEpoch => {
                 self.phase = Phase::Synchronizing { acked: BTreeSet::from([m.settings.id]) };
@@ -191,7 +213,7 @@ impl Leading {
                     return Err(PeerFault::Ahead { epoch, zxid: last_zxid });
                 }
                 acked.extend(voter);
-                self.on_epoch_accepted(m, fx);
+                self.on_epoch_accepted(m, now_ms, fx);
             }
             Phase::EnteringEpoch => {}
             _ => self.synchronize(m, link, now_ms, fx),
@@ -199,10 +221,11 @@ impl Leading {
         Ok(())
     }
 
-    fn on_epoch_accepted(&mut self, m: &mut Member, fx: &mut Effects) {
+    fn on_epoch_accepted(&mut self, m: &mut Member, now_ms: u64, fx: &mut Effects) {
         let Phase::CollectingAcks { acked } = &self.phase else { return };
         if m.settings.membership.quorum().agrees(|id| acked.contains(&id)) {
             self.phase = Phase::EnteringEpoch;
+            self.phase_deadline_ms = now_ms + m.settings.timeouts.init_ms();
             let epochs = Epochs { accepted: self.epoch, current: self.epoch };
             m.log.save_epochs(epochs, fx);
         }

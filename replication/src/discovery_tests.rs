@@ -218,3 +218,60 @@ fn a_leader_that_cannot_be_reached_is_given_up() {
         ",
     );
 }
+
+#[test]
+fn a_leader_that_was_elected_in_vain_does_not_wait_for_init_limit() {
+    after(3, &[ELECTED]).check(
+        "
+        vote 1 LOOKING for 3 1:5 r1 e1
+          vote 1 LEADING for 3 1:5 r1 e1
+        vote 1 LOOKING for 1 1:5 r2 e1
+          vote 1 LEADING for 3 1:5 r1 e1
+        vote 2 LOOKING for 2 1:5 r3 e1
+          vote 2 LEADING for 3 1:5 r1 e1
+          stop serving: too few voters are left that may still follow
+          stop listening
+          drain 1
+        ",
+    );
+    after(3, &[ELECTED, "down 2"]).check(
+        "
+        vote 1 LOOKING for 1 1:5 r2 e1
+          vote 1 LEADING for 3 1:5 r1 e1
+          stop serving: too few voters are left that may still follow
+          stop listening
+          drain 1
+        ",
+    );
+}
+
+#[test]
+fn who_left_with_the_history_is_not_counted_until_it_is_back() {
+    let accepts = "
+        accepted L1
+        recv L1 FOLLOWERINFO 1 accepted 1
+        saved 2 1
+        accepted L2
+        recv L2 FOLLOWERINFO 2 accepted 1
+        recv L1 ACKEPOCH 1:5 1
+        closed L1
+    ";
+    after(3, &[ELECTED, accepts]).check(
+        "
+        saved 2 2
+        recv L2 ACKEPOCH 1:5 1
+          send L2 DIFF 1:5
+          send L2 NEWLEADER 2
+        accepted L5
+        recv L5 FOLLOWERINFO 1 accepted 2
+          send L5 LEADERINFO 2
+        recv L5 ACKEPOCH 1:5 -1
+          send L5 DIFF 1:5
+          send L5 NEWLEADER 2
+        recv L5 ACK 2:0
+          commit 1:5
+          lead 2 from 2:0
+          send L5 UPTODATE
+        ",
+    );
+}

@@ -35,7 +35,7 @@ pub enum Effect {
         link: Link,
         packet: Packet,
     },
-    /// End a link. `fault` is what its peer did, if that is why.
+    /// End a link, behind what was sent on it. `fault` is what its peer did, if that is why.
     Close {
         link: Link,
         fault: Option<PeerFault>,
@@ -83,7 +83,8 @@ pub enum Effect {
         generation: u64,
     },
 
-    /// Everything up to `zxid` is committed: it may be shown to clients.
+    /// Everything up to `zxid` is committed: it may be shown to clients. On a learner it may still
+    /// be on its way to the own disk; a quorum has it.
     Commit {
         zxid: Zxid,
     },

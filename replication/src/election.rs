@@ -68,6 +68,16 @@ impl Election {
         }
     }
 
+    /// The election's result, or the present reign's.
+    pub(crate) const fn current(&self) -> Vote {
+        self.current
+    }
+
+    /// Whether `peer` is known to be down.
+    pub(crate) fn is_down(&self, peer: ServerId) -> bool {
+        self.down.contains(&peer)
+    }
+
     pub(crate) fn deadline_ms(&self) -> Option<u64> {
         let looking = self.looking.as_ref()?;
         Some(looking.decide_at_ms.map_or(looking.resend_at_ms, |at| at.min(looking.resend_at_ms)))

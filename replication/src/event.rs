@@ -3,7 +3,8 @@
 //! The host, who does all waiting, owes it four things:
 //! - effects of one step are carried out in their order, and what is sent on one link arrives in
 //!   that order or the link ends;
-//! - the log is one queue: completions come in the order of their effects;
+//! - the log is one queue: what is done to it is done, and completed, in the order of the effects;
+//!   epochs may be saved beside it;
 //! - a link's number is never used twice in a process;
 //! - `now_ms` never goes back.
 
@@ -20,8 +21,8 @@ pub struct Link(pub u64);
 
 /// The two durable epochs of a node.
 ///
-/// Always `current` ≤ `accepted`, epoch of the last durable zxid ≤ `accepted`, and neither ever goes
-/// back. The log may be ahead of `current` after a crash inside synchronization: history becomes
+/// Always `current` ≤ `accepted`, epoch of the last durable zxid ≤ `accepted`, and neither ever
+/// goes back. The log may be ahead of `current` after a crash inside synchronization: history becomes
 /// durable first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct Epochs {

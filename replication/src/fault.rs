@@ -8,6 +8,8 @@ use thiserror::Error;
 pub enum Departure {
     #[error("no quorum has said its acceptedEpoch within initLimit")]
     NoEpoch,
+    #[error("too few voters are left that may still follow")]
+    Deserted,
     #[error("no quorum has accepted epoch {0} within initLimit")]
     EpochNotAccepted(Epoch),
     #[error("no quorum has the history of epoch {0} within initLimit")]

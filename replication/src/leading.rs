@@ -20,8 +20,8 @@ use crate::packet::Packet;
 /// Where a leader is on its way to lead. Phases are passed in this order.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Phase {
-    /// Which epochs have voters accepted so far?
-    CollectingEpochs { heard: BTreeSet<ServerId>, highest: Epoch },
+    /// Which epochs have voters accepted so far? Those in `lost` look for another leader.
+    CollectingEpochs { heard: BTreeSet<ServerId>, highest: Epoch, lost: BTreeSet<ServerId> },
     /// The new epoch is on its way to this server's own disk, before anyone hears of it.
     AcceptingEpoch,
     /// Who has accepted the new epoch?
@@ -110,7 +110,11 @@ impl Leading {
     pub(crate) fn elected(m: &mut Member, now_ms: u64, fx: &mut Effects) -> Self {
         let Epochs { accepted, current } = m.log.epochs();
         let mut leading = Self::new(m, now_ms);
-        leading.phase = Phase::CollectingEpochs { heard: BTreeSet::new(), highest: accepted };
+        leading.phase = Phase::CollectingEpochs {
+            heard: BTreeSet::new(),
+            highest: accepted,
+            lost: BTreeSet::new(),
+        };
         leading.own = (current, m.log.durable());
         fx.push(Effect::Listen);
         leading.on_epoch(m, m.settings.id, accepted, now_ms, fx);
@@ -159,16 +163,18 @@ impl Leading {
         assert!(self.learners.insert(link, learner).is_none(), "{link:?} is accepted once");
     }
 
-    /// The link is gone. Whoever had the history and left may follow another leader by now: it
-    /// is not counted for this reign until it is back.
+    /// The link is gone; returns whether it was known. Whoever left may follow another leader by
+    /// now: it is not counted until it is back. Its ACKEPOCH counts: that is a promise on disk, and
+    /// it would not be given twice.
     pub(crate) fn on_closed(&mut self, link: Link) -> bool {
-        let learner = self.learners.remove(&link);
-        if let (Some(learner), Phase::Synchronizing { acked }) = (&learner, &mut self.phase)
-            && let Some(sid) = learner.sid
+        let Some(learner) = self.learners.remove(&link) else { return false };
+        if let Some(sid) = learner.sid
+            && let Phase::CollectingEpochs { heard: counted, .. }
+            | Phase::Synchronizing { acked: counted } = &mut self.phase
         {
-            acked.remove(&sid);
+            counted.remove(&sid);
         }
-        learner.is_some()
+        true
     }
 
     pub(crate) fn close(&mut self, link: Link, fault: PeerFault, fx: &mut Effects) {

@@ -56,10 +56,13 @@ impl Leading {
     fn give_up_phase(&self, now_ms: u64) -> Outcome {
         let late = now_ms >= self.phase_deadline_ms;
         match self.phase {
-            Phase::CollectingEpochs { .. } if late => Err(Departure::NoEpoch),
-            Phase::CollectingAcks { .. } if late => Err(Departure::EpochNotAccepted(self.epoch)),
-            Phase::Synchronizing { .. } if late => Err(Departure::NotSynchronized(self.epoch)),
-            _ => Ok(()),
+            Phase::Broadcasting => Ok(()),
+            _ if !late => Ok(()),
+            Phase::CollectingEpochs { .. } | Phase::AcceptingEpoch => Err(Departure::NoEpoch),
+            Phase::CollectingAcks { .. } | Phase::EnteringEpoch => {
+                Err(Departure::EpochNotAccepted(self.epoch))
+            }
+            Phase::Synchronizing { .. } => Err(Departure::NotSynchronized(self.epoch)),
         }
     }
 

@@ -14,7 +14,7 @@ use menagerie_wire::Zxid;
 
 use crate::effect::{Effect, Effects};
 use crate::event::{Epochs, Link, Recovered};
-use crate::history::{History, HistoryLimits};
+use crate::history::{History, HistoryLimits, follows};
 use crate::packet::TxnBytes;
 
 /// The log of a node, as the machine knows it.
@@ -36,8 +36,14 @@ impl Log {
         let Recovered { last_logged, epochs, tail, before_tail } = recovered;
         let mut history = History::new(limits, before_tail);
         for (zxid, txn) in tail {
-            history.push(zxid, txn);
-            history.trim(zxid);
+            if follows(history.last(), zxid) {
+                history.push(zxid, txn);
+                history.trim(zxid);
+            } else {
+                // A log of Apache's may begin behind a fuzzy snapshot, or lack a file: what is
+                // older than the hole cannot be sent on.
+                history.reset(zxid);
+            }
         }
         assert!(history.last() == last_logged, "the recovered tail ends where the log ends");
         let log = Self {

@@ -170,8 +170,7 @@ impl Node {
             }
             Event::DiskFailed => Err(Departure::DiskFailed),
             Event::Notified { from, state, vote, version } => {
-                self.on_notified(from, Heard { vote, state, version }, now_ms, fx);
-                Ok(())
+                self.on_notified(from, Heard { vote, state, version }, now_ms, fx)
             }
             Event::ElectionLinkUp { peer } => {
                 self.member.election.on_link_up(&self.member.settings, peer, fx);
@@ -251,9 +250,15 @@ impl Node {
         };
     }
 
-    fn on_notified(&mut self, from: ServerId, heard: Heard, now_ms: u64, fx: &mut Effects) {
+    fn on_notified(
+        &mut self,
+        from: ServerId,
+        heard: Heard,
+        now_ms: u64,
+        fx: &mut Effects,
+    ) -> Outcome {
         let Member { election, settings, .. } = &mut self.member;
-        match &self.state {
+        match &mut self.state {
             State::Unstarted | State::Draining => election.keep(settings, from, heard),
             State::Looking => {
                 let won = election.on_notification(settings, from, heard, now_ms, fx);
@@ -264,9 +269,13 @@ impl Node {
                 let own = if observing { ServerState::Observing } else { ServerState::Following };
                 election.answer(settings, own, from, heard, fx);
             }
-            State::Leading(_) => election.answer(settings, ServerState::Leading, from, heard, fx),
+            State::Leading(leading) => {
+                election.answer(settings, ServerState::Leading, from, heard, fx);
+                return leading.on_vote(&self.member, from, heard);
+            }
             State::Halted => {}
         }
+        Ok(())
     }
 
     fn on_tick(&mut self, now_ms: u64, fx: &mut Effects) -> Outcome {

@@ -34,7 +34,7 @@ use crate::effect::{Effect, Effects};
 use crate::event::{Epochs, Link, LogRead};
 use crate::fault::{Departure, Outcome, PeerFault, Verdict};
 use crate::following::{Following, Progress};
-use crate::history::{History, follows};
+use crate::history::{Entry, History, follows};
 use crate::leading::{Leading, Phase, Stage};
 use crate::member::Member;
 use crate::packet::{Packet, TxnBytes};
@@ -71,6 +71,13 @@ fn choose(history: &History, committed: Zxid, epoch: Epoch, peer: Zxid) -> Choic
     } else {
         Choice::Log
     }
+}
+
+/// Whether the records go on from where they are to, without a hole, by at least one.
+fn is_gapless(read: &LogRead) -> bool {
+    let mut last = read.floor;
+    let goes_on = |(zxid, _): &Entry| follows(std::mem::replace(&mut last, *zxid), *zxid);
+    !read.txns.is_empty() && read.txns.iter().all(goes_on)
 }
 
 // The leader's end.
@@ -138,7 +145,7 @@ impl Leading {
         let committed = self.committed(m);
         let Ok(learner) = self.learner(link) else { return Ok(()) };
         let Stage::ReadingLog { sent, first } = learner.stage else { return Ok(()) };
-        let read = read.filter(|read| read.floor == sent && !read.txns.is_empty());
+        let read = read.filter(|read| read.floor == sent && is_gapless(read));
         let Some(LogRead { txns, .. }) = read else {
             if !first {
                 return Err(PeerFault::LogGone);
@@ -152,7 +159,6 @@ impl Leading {
         }
         let mut last = sent;
         for (zxid, txn) in txns.into_iter().take_while(|(zxid, _)| *zxid <= committed) {
-            assert!(follows(last, zxid), "the log read for {link:?} has a hole behind {last}");
             last = zxid;
             fx.push(Effect::Send { link, packet: Packet::Proposal { zxid, txn } });
             fx.push(Effect::Send { link, packet: Packet::Commit { zxid } });

@@ -38,8 +38,8 @@ impl Checkers {
         assert!(self.proposed.insert(txn.0, txn.1).is_none(), "{} is proposed twice", txn.0);
     }
 
-    /// Leadership: one leader in an epoch, ever. Primary integrity: it has all that was committed in
-    /// earlier ones. (A later one may be established already, unknown to a leader that is cut off.)
+    /// Leadership: one leader in an epoch, ever. Primary integrity: it has all that was committed
+    /// in earlier ones. (A later one may be established already, unknown to one that is cut off.)
     pub(crate) fn on_lead(&mut self, id: ServerId, epoch: Epoch, view: &[Txn]) {
         let before = self.reigns.insert(epoch, id);
         assert!(before.is_none(), "epoch {epoch} of {before:?} is {id}'s too");

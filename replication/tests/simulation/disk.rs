@@ -1,8 +1,9 @@
 //! A disk: what is durable, and the queue of what is not.
 //!
-//! Work is done in order. A power loss keeps any beginning of the queue: what was written may have
-//! reached the medium, or not, but nothing later without everything earlier (the real log's
-//! recovery cuts at the first damage).
+//! Work on the log is done in order. A power loss keeps any beginning of the queue: what was
+//! written may have reached the medium, or not, but nothing later without everything earlier (the
+//! real log's recovery cuts at the first damage). The epochs are in another file: they become
+//! durable before or after what was asked for at the same time.
 
 use std::collections::VecDeque;
 
@@ -17,7 +18,6 @@ pub(crate) type Txn = (Zxid, u64);
 #[derive(Clone, Debug)]
 pub(crate) enum Op {
     Append(Txn),
-    SaveEpoch(Epochs),
     Truncate(Zxid),
     Install { link: Link, content: Vec<Txn> },
     Drain(u64),
@@ -30,6 +30,8 @@ pub(crate) struct Disk {
     pub(crate) log: Vec<Txn>,
     pub(crate) epochs: Epochs,
     pub(crate) queue: VecDeque<Op>,
+    /// Epochs on their way.
+    pub(crate) saving: Option<Epochs>,
 }
 
 pub(crate) fn last(log: &[Txn]) -> Zxid {
@@ -46,11 +48,6 @@ impl Disk {
     pub(crate) fn apply(&mut self, op: &Op) {
         match op {
             Op::Append(txn) => self.log.push(*txn),
-            Op::SaveEpoch(epochs) => {
-                assert!(epochs.accepted >= self.epochs.accepted, "acceptedEpoch went back");
-                assert!(epochs.current >= self.epochs.current, "currentEpoch went back");
-                self.epochs = *epochs;
-            }
             Op::Truncate(to) => {
                 let keep = count_to(&self.log, *to);
                 self.log.truncate(keep);
@@ -60,8 +57,20 @@ impl Disk {
         }
     }
 
+    /// Makes the epochs durable that are on their way.
+    pub(crate) fn save_epochs(&mut self) {
+        let Some(epochs) = self.saving.take() else { return };
+        assert!(epochs.accepted >= self.epochs.accepted, "acceptedEpoch went back");
+        assert!(epochs.current >= self.epochs.current, "currentEpoch went back");
+        self.epochs = epochs;
+    }
+
     /// Power is lost.
     pub(crate) fn crash(&mut self, rng: &mut Rng) {
+        if rng.chance(50) {
+            self.save_epochs();
+        }
+        self.saving = None;
         let survives = rng.below(self.queue.len() as u64 + 1) as usize;
         let queue = std::mem::take(&mut self.queue);
         for op in queue.iter().take(survives) {

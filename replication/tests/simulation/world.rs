@@ -61,6 +61,7 @@ enum Happening {
     Node(Event),
     Dial(ServerId),
     DiskDone,
+    EpochsDone,
     Arrives(Link, Message),
     Reset(Link),
     SubmitWrite(u64),
@@ -243,6 +244,7 @@ impl World {
             Happening::Node(event) => self.step(id, event),
             Happening::Dial(leader) => self.dial(id, leader),
             Happening::DiskDone => self.disk_done(id),
+            Happening::EpochsDone => self.epochs_done(id),
             Happening::Arrives(link, message) => self.arrives(id, link, message),
             Happening::Reset(link) => {
                 if self.host(id).ends.remove(&link).is_some() {
@@ -380,7 +382,11 @@ impl World {
                 self.host(id).view.push((zxid, value));
                 self.write(id, Op::Append((zxid, value)));
             }
-            Effect::SaveEpoch { epochs } => self.write(id, Op::SaveEpoch(epochs)),
+            Effect::SaveEpoch { epochs } => {
+                self.host(id).disk.saving = Some(epochs);
+                let in_ms = self.rng.below(self.plan.disk_ms_max + 1);
+                self.at(in_ms, id, Happening::EpochsDone);
+            }
             Effect::Truncate { to } => self.write(id, Op::Truncate(to)),
             Effect::ReceiveSnapshot { link, .. } => {
                 let content = self.host(id).incoming.remove(&link).expect("SNAP has a stream");
@@ -565,7 +571,9 @@ impl World {
 
     fn poke_disk(&mut self, id: ServerId) {
         let host = self.host(id);
-        if host.disk_busy || host.disk_stuck || host.disk.queue.is_empty() {
+        let drains = matches!(host.disk.queue.front(), Some(Op::Drain(_)));
+        let waits = drains && host.disk.saving.is_some();
+        if host.disk_busy || host.disk_stuck || host.disk.queue.is_empty() || waits {
             return;
         }
         host.disk_busy = true;
@@ -595,6 +603,18 @@ impl World {
         self.poke_disk(id);
     }
 
+    fn epochs_done(&mut self, id: ServerId) {
+        if self.hosts[&id].disk_stuck {
+            self.at(50, id, Happening::EpochsDone);
+            return;
+        }
+        let disk = &mut self.host(id).disk;
+        disk.save_epochs();
+        let epochs = disk.epochs;
+        self.step(id, Event::EpochSaved { epochs });
+        self.poke_disk(id);
+    }
+
     fn complete(&mut self, id: ServerId, op: &Op) {
         if let Op::Install { link, .. } = op
             && !self.hosts[&id].ends.contains_key(link)
@@ -608,7 +628,6 @@ impl World {
         let (last_logged, epochs) = (last(&host.disk.log), host.disk.epochs);
         let event = match *op {
             Op::Append(_) => unreachable!("appends complete in batches"),
-            Op::SaveEpoch(epochs) => Event::EpochSaved { epochs },
             Op::Truncate(_) => Event::Truncated { last_logged },
             Op::Install { .. } => Event::Installed { zxid: last_logged },
             Op::Drain(generation) => Event::Drained { generation, last_logged, epochs },
@@ -658,8 +677,16 @@ impl World {
         }
     }
 
-    /// All directions to and from one member are cut, or only those to it.
+    /// All directions to and from one member are cut, or only those to it. The others may notice at
+    /// once, and it only later: if it led, there are two leaders for a while.
     fn cut_off(&mut self, id: ServerId) {
+        if self.rng.chance(50) {
+            let ends = self.hosts[&id].ends.iter().map(|(link, end)| (*link, end.peer));
+            for (link, peer) in ends.collect::<Vec<_>>() {
+                self.at(1, peer, Happening::Reset(link));
+                self.host(id).ends.entry(link).and_modify(|end| end.broken = true);
+            }
+        }
         let both = self.rng.chance(60);
         for other in self.ids().into_iter().filter(|other| *other != id) {
             self.cut(other, id);
