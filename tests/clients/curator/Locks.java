@@ -163,7 +163,8 @@ final class Locks {
                             return got;
                         });
         Check.eventually(
-                "the writer is queued", () -> reading.writeLock().getParticipantNodes().size() == 1);
+                "the writer is queued",
+                () -> reading.writeLock().getParticipantNodes().size() == 1);
         Check.that(!tries(late.readLock()), "a reader overtook a writer");
         reading.readLock().release();
         Check.that(Curator.result(writer), "the writer never got its turn");
