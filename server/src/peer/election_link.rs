@@ -3,39 +3,37 @@
 //! Tasks on one core: one accepts, one per caller who has not said who it is, one per connection in
 //! force, one per attempt to dial. Each connection is judged by `pairing.rs`. Hostile bytes end the
 //! connection that they came on and nothing else: a caller has to show a member's id and address
-//! before it touches the pair, in limited time, and of callers who have not, the oldest makes way.
+//! before it touches the pair, and in limited time.
 //!
 //! Not here: what votes mean (`replication`), TLS, SASL.
 //! Facts: ZooKeeper `QuorumCnxManager`.
 
-use std::borrow::Cow;
 use std::cell::RefCell;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::future::poll_fn;
 use std::io;
-use std::net::IpAddr;
 use std::os::fd::OwnedFd;
-use std::rc::{Rc, Weak};
+use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use menagerie_wire::address::HostPort;
-use menagerie_wire::frame::{self, Cut};
-use menagerie_wire::notification::{self, First, InitialError, InitialMessage, Notification};
+use menagerie_wire::frame;
+use menagerie_wire::notification::{InitialMessage, Notification};
 use menagerie_wire::{Encode, ServerId};
-use thiserror::Error;
 
 use super::address_book::{AddressBook, Port};
+use super::callers::Callers;
+use super::election_wire::Wire;
+use super::introduction::{Caller, Doorkeeper};
 use super::pairing::{Generation, Message, Pair};
-use crate::runtime::clock::{sleep, within};
+use crate::runtime::clock::sleep;
 use crate::runtime::mailbox::{Receiver, Sender};
 use crate::runtime::net::{self, Accepted, Dialled, Listener, Socket};
 use crate::runtime::offload::offload;
 use crate::runtime::{spawn, yield_if_needed};
 
-/// Callers who have not said who they are; one more makes the oldest hang up.
-const CALLERS_MAX: usize = 64;
 /// Votes that wait to be looked at; more are dropped, as Apache does: their senders repeat them.
 // ZooKeeper: QuorumCnxManager.RECV_CAPACITY.
 const RECEIVED_MAX: usize = 100;
@@ -90,21 +88,6 @@ pub enum ElectionOutput {
     },
 }
 
-/// Why a caller is refused.
-#[derive(Debug, Error)]
-enum Refusal {
-    #[error("it hung up: {0}")]
-    Io(#[from] io::Error),
-    #[error(transparent)]
-    Initial(#[from] InitialError),
-    #[error("it did not say who it is")]
-    Silent,
-    #[error("it claims to be server {0}, which is this one")]
-    Ourselves(ServerId),
-    #[error("it claims to be server {0}, which has no such address")]
-    Stranger(ServerId),
-}
-
 /// A pair, and the socket that joins it.
 struct Line {
     pair: Pair,
@@ -115,18 +98,15 @@ struct Line {
 }
 
 struct Manager {
-    id: ServerId,
-    book: Arc<AddressBook>,
+    doorkeeper: Doorkeeper,
     hello: Vec<u8>,
     connect_timeout: Duration,
-    handshake_timeout: Duration,
     lines: BTreeMap<ServerId, Line>,
     listeners: Vec<Rc<Listener>>,
-    callers: VecDeque<Weak<Socket>>,
+    callers: Callers,
     outbox: Sender<ElectionOutput>,
     scratch: Box<[u8]>,
     generations: u64,
-    refused: u64,
     stopping: bool,
 }
 
@@ -190,56 +170,25 @@ async fn listen(manager: Shared, listener: Rc<Listener>) {
 async fn answer(manager: Shared, accepted: Accepted) {
     let Ok((socket, from)) = Socket::new(accepted) else { return };
     let socket = Rc::new(socket);
-    manager.borrow_mut().admit_caller(&socket);
-    match identify(&manager, &socket, from.ip()).await {
-        Ok((peer, early)) => meet(&manager, peer, socket, early),
-        Err(refusal) => manager.borrow_mut().refuse(from.ip(), &refusal),
-    }
-}
-
-async fn identify(
-    manager: &Shared,
-    socket: &Socket,
-    from: IpAddr,
-) -> Result<(ServerId, Vec<u8>), Refusal> {
-    let (id, book, timeout) = {
-        let manager = manager.borrow();
-        (manager.id, Arc::clone(&manager.book), manager.handshake_timeout)
-    };
-    let (message, early) = within(timeout, read_initial(socket)).await.ok_or(Refusal::Silent)??;
-    if message.sid == id {
-        return Err(Refusal::Ourselves(id));
-    }
-    if !book.admits(message.sid, from).await {
-        return Err(Refusal::Stranger(message.sid));
-    }
-    Ok((message.sid, early))
-}
-
-/// The initial message, and what came with it.
-async fn read_initial(socket: &Socket) -> Result<(InitialMessage, Vec<u8>), Refusal> {
-    let mut received = Vec::new();
-    let mut piece = [0; 256];
-    loop {
-        if let First::Message { message, len } = InitialMessage::read(&received)? {
-            received.drain(..len);
-            return Ok((message, received));
+    manager.borrow_mut().callers.admit(&socket);
+    let doorkeeper = manager.borrow().doorkeeper.clone();
+    match doorkeeper.election(&socket, from.ip()).await {
+        Ok(caller) => meet(&manager, socket, caller),
+        Err(refusal) => {
+            manager.borrow_mut().callers.refuse("election", from.ip(), &refusal);
         }
-        let count = poll_fn(|cx| socket.poll_receive(cx, &mut piece)).await?;
-        if count == 0 {
-            return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
-        }
-        received.extend_from_slice(&piece[..count]);
     }
 }
 
 /// A member has called: its connection stays if its id is the larger, else it is dialled back.
 // ZooKeeper: QuorumCnxManager.handleConnection. The address in the message is not trusted.
-fn meet(manager: &Shared, peer: ServerId, socket: Rc<Socket>, early: Vec<u8>) {
+fn meet(manager: &Shared, socket: Rc<Socket>, caller: Caller) {
+    let Caller { id: peer, early } = caller;
     let mut manager_now = manager.borrow_mut();
     if manager_now.stopping {
         return;
     }
+    manager_now.callers.know(&socket);
     let Some(line) = manager_now.lines.get_mut(&peer) else { return };
     if !line.pair.dials() {
         drop(manager_now);
@@ -280,7 +229,7 @@ async fn dial(manager: Shared, peer: ServerId) {
 async fn reach(manager: &Shared, peer: ServerId) -> io::Result<Dialled> {
     let (book, timeout) = {
         let manager = manager.borrow();
-        (Arc::clone(&manager.book), manager.connect_timeout)
+        (Arc::clone(&manager.doorkeeper.book), manager.connect_timeout)
     };
     offload("dial-election", move || net::dial(&book.resolve(peer, Port::Election)?, timeout))
         .await?
@@ -312,20 +261,11 @@ fn adopt(manager: &Shared, peer: ServerId, socket: Rc<Socket>, early: Vec<u8>) {
         manager_now.outbox.send(ElectionOutput::Up { peer });
     }
     drop(manager_now);
-    spawn(converse(Rc::clone(manager), Conversation { peer, generation, socket, early }));
+    spawn(converse(Rc::clone(manager), peer, generation, Wire::new(socket, early)));
 }
 
-/// A connection in force.
-struct Conversation {
-    peer: ServerId,
-    generation: Generation,
-    socket: Rc<Socket>,
-    early: Vec<u8>,
-}
-
-async fn converse(manager: Shared, conversation: Conversation) {
-    let Conversation { peer, generation, socket, early } = conversation;
-    let mut wire = Wire { socket, received: early, sending: Message::from([]), sent: 0 };
+/// Speaks and listens on a connection for as long as it is in force.
+async fn converse(manager: Shared, peer: ServerId, generation: Generation, mut wire: Wire) {
     let end = loop {
         let turn = poll_fn(|cx| manager.borrow_mut().poll(peer, generation, &mut wire, cx)).await;
         if let Err(end) = turn {
@@ -335,51 +275,7 @@ async fn converse(manager: Shared, conversation: Conversation) {
     };
     let dials = manager.borrow_mut().ended(peer, generation, &end);
     if dials {
-        spawn(dial(Rc::clone(&manager), peer));
-    }
-}
-
-/// The bytes under way on a connection.
-struct Wire {
-    socket: Rc<Socket>,
-    /// Received, and no whole message yet.
-    received: Vec<u8>,
-    sending: Message,
-    sent: usize,
-}
-
-impl Wire {
-    /// Sends what fits of the message under way. Ready when it has left.
-    fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        while self.sent < self.sending.len() {
-            match self.socket.poll_send(cx, &self.sending[self.sent..]) {
-                Poll::Ready(Ok(count)) => self.sent += count,
-                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
-                Poll::Pending => return Poll::Pending,
-            }
-        }
-        Poll::Ready(Ok(()))
-    }
-
-    /// Takes the whole messages out of what has been received.
-    fn take_messages(&mut self, mut take: impl FnMut(&[u8])) -> io::Result<()> {
-        let mut rest = &self.received[..];
-        loop {
-            let cut = notification::cut(rest);
-            match cut.map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))? {
-                Cut::Frame(payload) => {
-                    take(payload);
-                    rest = &rest[frame::LENGTH_BYTES + payload.len()..];
-                }
-                Cut::Missing(_) => break,
-            }
-        }
-        let taken = self.received.len() - rest.len();
-        self.received.drain(..taken);
-        if self.received.is_empty() {
-            self.received = Vec::new();
-        }
-        Ok(())
+        spawn(dial(manager, peer));
     }
 }
 
@@ -403,46 +299,28 @@ impl Manager {
         let lines = peers.map(|peer| (peer, line(peer))).collect();
         let listening = config.listening.into_iter();
         Rc::new(RefCell::new(Self {
-            id: config.id,
+            doorkeeper: Doorkeeper {
+                book: config.book,
+                ours: Some(config.id),
+                timeout: config.handshake_timeout,
+            },
             hello: InitialMessage::v1(config.id, config.address).to_bytes(),
             connect_timeout: config.connect_timeout,
-            handshake_timeout: config.handshake_timeout,
             lines,
             listeners: listening.map(|fd| Rc::new(Listener::new(fd))).collect(),
-            callers: VecDeque::new(),
+            callers: Callers::default(),
             outbox,
             scratch: vec![0; SCRATCH_BYTES].into_boxed_slice(),
             generations: 0,
-            refused: 0,
             stopping: false,
-            book: config.book,
         }))
     }
 
     fn stop(&mut self) {
         self.stopping = true;
         self.listeners.drain(..).for_each(|listener| listener.shut_down());
-        self.callers.iter().filter_map(Weak::upgrade).for_each(|socket| socket.shut_down());
+        self.callers.hang_up();
         self.lines.values_mut().for_each(Line::hang_up);
-    }
-
-    fn admit_caller(&mut self, socket: &Rc<Socket>) {
-        self.callers.retain(|caller| caller.strong_count() > 0);
-        if self.callers.len() >= CALLERS_MAX
-            && let Some(oldest) = self.callers.pop_front().and_then(|caller| caller.upgrade())
-        {
-            oldest.shut_down();
-        }
-        self.callers.push_back(Rc::downgrade(socket));
-    }
-
-    /// A caller that does not give up would fill the log.
-    fn refuse(&mut self, from: IpAddr, refusal: &Refusal) {
-        self.refused += 1;
-        if self.refused.is_power_of_two() && !self.stopping {
-            let count = self.refused;
-            tracing::warn!("refused {count} election connections, now from {from}: {refusal}");
-        }
     }
 
     fn dials(&self, peer: ServerId) -> bool {
@@ -482,19 +360,14 @@ impl Manager {
         let Some(line) = line else {
             return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
         };
-        while let Poll::Ready(sent) = wire.poll_send(cx) {
-            sent?;
-            let Some(message) = line.pair.take_unsent() else { break };
-            (wire.sending, wire.sent) = (message, 0);
-        }
         line.waker = Some(cx.waker().clone());
-        wire.take_messages(|payload| receive(peer, payload, outbox))?;
-        let count = std::task::ready!(wire.socket.poll_receive(cx, scratch))?;
-        if count == 0 {
-            return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
-        }
-        wire.received.extend_from_slice(&scratch[..count]);
-        Poll::Ready(Ok(()))
+        wire.poll(cx, &mut line.pair, scratch, |notification| {
+            if outbox.waiting() < RECEIVED_MAX {
+                outbox.send(ElectionOutput::Received { from: peer, notification });
+            } else {
+                tracing::debug!("a vote of server {peer} is dropped: {RECEIVED_MAX} wait");
+            }
+        })
     }
 
     /// A connection is over. `true`: the peer is to be dialled.
@@ -510,21 +383,6 @@ impl Manager {
         }
         !stopping && line.pair.dial_if_needed()
     }
-}
-
-/// Hands on what can be read; what cannot is ignored, as by Apache.
-fn receive(from: ServerId, payload: &[u8], outbox: &Sender<ElectionOutput>) {
-    let notification = match Notification::from_bytes(payload) {
-        Ok(notification) => notification,
-        Err(error) => return tracing::debug!("from server {from}: {error}"),
-    };
-    if outbox.waiting() >= RECEIVED_MAX {
-        return tracing::debug!("a vote of server {from} is dropped, {RECEIVED_MAX} wait");
-    }
-    let Notification { state, vote, version, config } = notification;
-    let config = config.map(|text| Cow::Owned(text.into_owned()));
-    let notification = Notification { state, vote, version, config };
-    outbox.send(ElectionOutput::Received { from, notification });
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! Managers of election connections among themselves, and hostile callers, on loopback.
 
 use menagerie_wire::jute::Put;
-use menagerie_wire::notification::{ServerState, Vote};
+use menagerie_wire::notification::{First, ServerState, Vote};
 
 use super::*;
 use crate::peer::harness::{self, PATIENCE, next, on_a_core};
@@ -273,7 +273,7 @@ fn callers_who_say_nothing_make_way_for_members() {
         let to = ensemble.address(1);
         let call = move || std::net::TcpStream::connect(to).unwrap();
         let (one, two) = (ensemble.start(1), ensemble.start(2));
-        let count = 2 * CALLERS_MAX;
+        let count = 2 * crate::peer::callers::CALLERS_MAX;
         let silent = offload("silent", move || (0..count).map(|_| call()).collect::<Vec<_>>());
         let silent = silent.await.unwrap();
         two.say(&one, 1);
