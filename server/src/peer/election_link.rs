@@ -256,7 +256,6 @@ fn adopt(manager: &Shared, peer: ServerId, socket: Rc<Socket>, early: Vec<u8>) {
     let Some(line) = manager_now.lines.get_mut(&peer) else { return };
     line.hang_up();
     line.socket = Some(Rc::clone(&socket));
-    line.pause = PAUSE_MIN;
     if line.pair.adopt(generation) {
         manager_now.outbox.send(ElectionOutput::Up { peer });
     }
@@ -301,7 +300,7 @@ impl Manager {
         Rc::new(RefCell::new(Self {
             doorkeeper: Doorkeeper {
                 book: config.book,
-                ours: Some(config.id),
+                ours: config.id,
                 timeout: config.handshake_timeout,
             },
             hello: InitialMessage::v1(config.id, config.address).to_bytes(),
@@ -360,8 +359,11 @@ impl Manager {
         let Some(line) = line else {
             return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
         };
-        line.waker = Some(cx.waker().clone());
-        wire.poll(cx, &mut line.pair, scratch, |notification| {
+        let Line { pair, waker, pause, .. } = line;
+        *waker = Some(cx.waker().clone());
+        wire.poll(cx, pair, scratch, |notification| {
+            // Only now: a peer may hang up on us without a word, again and again.
+            *pause = PAUSE_MIN;
             if outbox.waiting() < RECEIVED_MAX {
                 outbox.send(ElectionOutput::Received { from: peer, notification });
             } else {

@@ -1,5 +1,6 @@
 //! Managers of election connections among themselves, and hostile callers, on loopback.
 
+use menagerie_wire::address::Host;
 use menagerie_wire::jute::Put;
 use menagerie_wire::notification::{First, ServerState, Vote};
 
@@ -155,6 +156,34 @@ fn only_the_newest_message_waits_for_a_peer_that_is_away() {
         large.sees(ElectionOutput::Up { peer }).await;
         small.to.send(ElectionInput::Stop);
         large.to.send(ElectionInput::Stop);
+    });
+}
+
+#[test]
+fn a_member_whose_name_does_not_resolve_is_down_and_holds_nobody_up() {
+    on_a_core(|| async {
+        let mut ensemble = Ensemble::new(2);
+        let port = |id| ensemble.address(id).port();
+        let mut members = vec![harness::member(1, 1, port(1)), harness::member(2, 1, port(2))];
+        let (_, mut unnamed) = harness::member(3, 1, 2);
+        unnamed[0].host = Host::new("name.invalid").unwrap();
+        members.push((ServerId(3), unnamed));
+        ensemble.book = AddressBook::new(members);
+        let (one, two) = (ensemble.start(1), ensemble.start(2));
+        let peer = ServerId(3);
+        one.to.send(ElectionInput::Send { to: peer, notification: vote(1) });
+        one.say(&two, 2);
+        two.hears(one.id, 2).await;
+        // Of both, in whatever order.
+        let mut down = false;
+        let mut up = false;
+        while !(down && up) {
+            let output = next(&one.from).await;
+            down |= output == ElectionOutput::Down { peer };
+            up |= output == ElectionOutput::Up { peer: two.id };
+        }
+        one.to.send(ElectionInput::Stop);
+        two.to.send(ElectionInput::Stop);
     });
 }
 

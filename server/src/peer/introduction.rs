@@ -55,8 +55,8 @@ pub(super) struct Caller {
 #[derive(Clone, Debug)]
 pub(super) struct Doorkeeper {
     pub(super) book: Arc<AddressBook>,
-    /// The server whose door it is, where that one does not call itself.
-    pub(super) ours: Option<ServerId>,
+    /// The server whose door it is; it does not call itself.
+    pub(super) ours: ServerId,
     pub(super) timeout: Duration,
 }
 
@@ -77,7 +77,7 @@ impl Doorkeeper {
         introduction: impl Future<Output = Result<Caller, Refusal>>,
     ) -> Result<Caller, Refusal> {
         let caller = within(self.timeout, introduction).await.ok_or(Refusal::Silent)??;
-        if self.ours == Some(caller.id) {
+        if self.ours == caller.id {
             return Err(Refusal::Ourselves(caller.id));
         }
         let admitted = self.book.admits(caller.id, ip).await;

@@ -220,10 +220,10 @@ impl Shared {
             waiting_bytes_max: waiting_max,
             stuck_ms_max: u64::try_from(stuck_ms).unwrap_or(u64::MAX),
         };
-        let (book, timeout) = (Arc::clone(&config.book), config.init_timeout);
+        let (book, ours, timeout) = (Arc::clone(&config.book), config.id, config.init_timeout);
         Rc::new(RefCell::new(Self {
             config,
-            doorkeeper: Doorkeeper { book, ours: None, timeout },
+            doorkeeper: Doorkeeper { book, ours, timeout },
             limits,
             links: BTreeMap::new(),
             numbered: 0,

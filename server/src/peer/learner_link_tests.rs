@@ -4,7 +4,10 @@ use std::io::Write;
 use std::net::{SocketAddr, TcpStream};
 use std::thread;
 
+use menagerie_engine::snapshot::jute_stream;
+use menagerie_engine::tree::{NewNode, Owner, Tree};
 use menagerie_replication::Packet;
+use menagerie_wire::data::Acl;
 use menagerie_wire::jute::Put;
 use menagerie_wire::quorum::{DATA_BYTES_MAX_DEFAULT, PacketType};
 use menagerie_wire::txn::TxnHeader;
@@ -43,6 +46,7 @@ impl Leader {
         drop(port);
         let members = [LEADER.0, LEARNER.0].map(|id| harness::member(id, address.port(), 1));
         let mut config = LearnerLinkConfig {
+            id: LEADER,
             book: AddressBook::new(members),
             listen: vec![address],
             init_timeout: PATIENCE,
@@ -227,6 +231,48 @@ fn a_snapshot_of_20_mb_goes_between_packets_portion_by_portion() {
 }
 
 #[test]
+fn a_tree_crosses_a_link_as_apache_writes_it() {
+    on_a_core(|| async {
+        let leader = Leader::new(|_| {});
+        let (learner, link, to_leader) = leader.with_learner().await;
+        let mut tree = Tree::new();
+        for at in 0..3_000 {
+            let (acl, data) = ([Acl::world(31)], vec![7; at % 300]);
+            let (owner, czxid) = (Owner::None, Zxid(7));
+            let node = NewNode { data: Some(&data), acl: &acl, owner, czxid, ctime_ms: 5 };
+            tree.insert(&format!("/node-{at}"), node, 1, czxid).unwrap();
+        }
+        let zxid = Zxid(7);
+        tree.advance(zxid);
+        let digest = tree.view().digest();
+        let (writer, pieces) = pieces();
+        let thread = thread::spawn(move || {
+            jute_stream::write(tree.view(), |piece| writer.write(piece))?;
+            writer.finish();
+            Ok::<(), LinkGone>(())
+        });
+        leader.port.to.send(LearnerInput::SendSnapshot { link, zxid, pieces });
+        assert_eq!(learner.received(to_leader).await, Packet::Snap { zxid });
+        learner.to.send(LearnerInput::ReceiveSnapshot { link: to_leader });
+        let mut receiver = jute_stream::Receiver::new(1 << 20);
+        let mut ended = false;
+        while !ended {
+            let output = next(&learner.from).await;
+            let LearnerOutput::Portion { bytes, .. } = output else { panic!("{output:?}") };
+            let behind = receiver.push(&bytes).unwrap();
+            ended = behind.is_some();
+            learner.to.send(LearnerInput::PortionTaken { link: to_leader, behind });
+        }
+        assert_eq!(receiver.finish(zxid).unwrap().view().digest(), digest);
+        assert_eq!(thread.join().unwrap(), Ok(()));
+        leader.port.to.send(LearnerInput::Send { link, packet: ack(8) });
+        assert_eq!(learner.received(to_leader).await, ack(8), "packets go on behind the stream");
+        learner.to.send(LearnerInput::Stop);
+        leader.port.to.send(LearnerInput::Stop);
+    });
+}
+
+#[test]
 fn a_receiver_that_does_not_move_is_cut_and_frees_the_snapshot() {
     on_a_core(|| async {
         let leader = Leader::new(|config| config.stuck_timeout = Duration::from_millis(300));
@@ -331,6 +377,7 @@ fn hostile_bytes_end_their_own_connection_and_no_link() {
             vec![0xff; 4096],
             huge,
             bytes(&introduction(ServerId(9))),
+            bytes(&introduction(LEADER)),
             bytes(&ack(1)),
             bytes(&proposal(1, 20)),
             bytes(&proposal(1, 100_000)),

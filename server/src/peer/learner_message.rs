@@ -17,6 +17,8 @@ use super::pieces::Pieces;
 /// What the port is started with.
 #[derive(Clone, Debug)]
 pub struct LearnerLinkConfig {
+    /// Whoever calls by this id is refused.
+    pub id: ServerId,
     pub book: Arc<AddressBook>,
     /// Where a leader listens.
     pub listen: Vec<SocketAddr>,
@@ -41,7 +43,7 @@ pub enum LearnerInput {
     Listen,
     /// Close it; links stay.
     StopListening,
-    /// Answered by `Connected` or `CannotConnect`.
+    /// Answered by `Connected` or `CannotConnect`, also when it is no longer wanted.
     Connect {
         leader: ServerId,
     },
