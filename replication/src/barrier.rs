@@ -18,10 +18,13 @@ use menagerie_wire::{SessionId, Xid, Zxid};
 
 use crate::effect::{Effect, Effects};
 use crate::event::Link;
-use crate::fault::Verdict;
+use crate::fault::{PeerFault, Verdict};
 use crate::leading::{Leading, Stage};
 use crate::member::Member;
 use crate::packet::{ForwardedRequest, Packet};
+
+/// Syncs of one learner that wait for their answer; one that asks for more is cut off.
+const SYNCS_MAX: u32 = 1 << 16;
 
 #[derive(Clone, Copy, Debug)]
 enum Asker {
@@ -59,8 +62,14 @@ impl Leading {
         self.on_sync(m, Asker::Own(request.session, request.cxid), fx);
     }
 
-    pub(crate) fn on_learner_sync(&mut self, m: &Member, link: Link, fx: &mut Effects) {
+    pub(crate) fn on_learner_sync(&mut self, m: &Member, link: Link, fx: &mut Effects) -> Verdict {
+        let learner = self.live(link)?;
+        if learner.syncs == SYNCS_MAX {
+            return Err(PeerFault::TooManySyncs);
+        }
+        learner.syncs += 1;
         self.on_sync(m, Asker::Learner(link), fx);
+        Ok(())
     }
 
     fn on_sync(&mut self, m: &Member, asker: Asker, fx: &mut Effects) {
@@ -115,10 +124,12 @@ impl Leading {
             let Some(ticket) = self.barrier.confirmed.pop_front() else { return };
             match ticket.asker {
                 Asker::Own(session, cxid) => fx.push(Effect::Synced { session, cxid }),
-                Asker::Learner(link) if self.learners.contains_key(&link) => {
-                    fx.push(Effect::Send { link, packet: Packet::Sync });
+                Asker::Learner(link) => {
+                    if let Some(learner) = self.learners.get_mut(&link) {
+                        learner.syncs -= 1;
+                        fx.push(Effect::Send { link, packet: Packet::Sync });
+                    }
                 }
-                Asker::Learner(_) => {}
             }
         }
     }

@@ -239,12 +239,11 @@ impl Leading {
         request: ForwardedRequest,
         fx: &mut Effects,
     ) -> Verdict {
-        self.live(link)?;
         if request.op == OpCode::Sync {
-            self.on_learner_sync(m, link, fx);
-        } else {
-            fx.push(Effect::Request { link, request });
+            return self.on_learner_sync(m, link, fx);
         }
+        self.live(link)?;
+        fx.push(Effect::Request { link, request });
         Ok(())
     }
 }

@@ -121,7 +121,8 @@ impl Leading {
         lost.remove(&sid);
         let own = m.settings.id;
         let quorum = m.settings.membership.quorum();
-        if heard.contains(&own) && quorum.agrees(|id| heard.contains(&id)) {
+        let exhausted = *highest > EPOCH_MAX;
+        if heard.contains(&own) && quorum.agrees(|id| heard.contains(&id)) && !exhausted {
             self.epoch = highest.next();
             self.phase = Phase::AcceptingEpoch;
             self.phase_deadline_ms = now_ms + m.settings.timeouts.init_ms();

@@ -67,6 +67,8 @@ pub enum PeerFault {
     LogGone,
     #[error("the membership changes at {0}, which this node cannot follow")]
     Reconfigured(Zxid),
+    #[error("it asks for more syncs than anybody can wait for")]
+    TooManySyncs,
     #[error("it said nothing in time")]
     Silent,
     #[error("it does not acknowledge proposals")]

@@ -73,6 +73,8 @@ pub(crate) struct Learner {
     /// PINGs sent after UPTODATE, and how many were answered: answers come in order.
     pub(crate) pings_sent: u64,
     pub(crate) pings_answered: u64,
+    /// Its syncs that wait for an answer.
+    pub(crate) syncs: u32,
 }
 
 impl Learner {
@@ -159,6 +161,7 @@ impl Leading {
             owes_since_ms: None,
             pings_sent: 0,
             pings_answered: 0,
+            syncs: 0,
         };
         assert!(self.learners.insert(link, learner).is_none(), "{link:?} is accepted once");
     }

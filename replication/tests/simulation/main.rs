@@ -45,12 +45,12 @@ fn run_all(seeds: std::ops::Range<u64>) {
 
 #[test]
 fn no_schedule_of_faults_breaks_three_or_five_members_part_1() {
-    run_all(0..400);
+    run_all(0..1_000);
 }
 
 #[test]
 fn no_schedule_of_faults_breaks_three_or_five_members_part_2() {
-    run_all(10_000..10_400);
+    run_all(10_000..11_000);
 }
 
 #[test]

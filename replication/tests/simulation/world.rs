@@ -11,6 +11,7 @@ use menagerie_replication::{
     Effect, Event, ForwardedRequest, HistoryLimits, Link, LogRead, Membership, Node, Packet,
     Recovered, Settings, Timeouts, TxnBytes,
 };
+use menagerie_wire::notification::{ServerState, Vote};
 use menagerie_wire::{OpCode, ServerId, SessionId, Xid, Zxid};
 
 use super::checkers::Checkers;
@@ -25,10 +26,14 @@ pub(crate) struct Plan {
     suffer_ms: u64,
     fault_every_ms: u64,
     write_every_ms: u64,
+    /// How many of the clients' requests are syncs.
+    sync_percent: u64,
     history: usize,
     resign_at_counter: u32,
     delay_ms_max: u64,
     disk_ms_max: u64,
+    /// Votes that nobody cast are heard: elections err, and discovery must make up for it.
+    rumours: bool,
 }
 
 impl Plan {
@@ -40,10 +45,12 @@ impl Plan {
             suffer_ms: rng.between(4_000, 16_000),
             fault_every_ms: rng.between(100, 1_500),
             write_every_ms: rng.between(5, 80),
+            sync_percent: rng.between(5, 95),
             history: rng.between(0, 12) as usize,
             resign_at_counter: if rng.chance(25) { 30 } else { u32::MAX - 1 },
             delay_ms_max: rng.between(1, 40),
             disk_ms_max: rng.between(1, 60),
+            rumours: rng.chance(40),
         }
     }
 }
@@ -117,6 +124,8 @@ pub(crate) struct World {
     next_link: u64,
     next_value: u64,
     next_cxid: i32,
+    /// Of a rumour: above those of honest votes.
+    next_round: i64,
     suffering: bool,
     pub(crate) checkers: Checkers,
     /// A hash over everything that happened.
@@ -139,6 +148,7 @@ impl World {
             next_link: 0,
             next_value: 0,
             next_cxid: 0,
+            next_round: 1_000,
             suffering: true,
             checkers: Checkers::default(),
             trace: 0,
@@ -441,7 +451,7 @@ impl World {
         self.next_value += 1;
         let value = self.next_value;
         let leads = self.hosts[&id].last_zxid.is_some();
-        if self.rng.chance(20) {
+        if self.rng.chance(self.plan.sync_percent) {
             self.next_cxid += 1;
             let cxid = self.next_cxid;
             let asked_at = self.checkers.last_committed();
@@ -650,8 +660,9 @@ impl World {
         self.at(in_ms, ServerId(1), Happening::Fault);
         let ids = self.ids();
         let Some(id) = self.rng.pick(&ids) else { return };
-        match self.rng.below(10) {
+        match self.rng.below(if self.plan.rumours { 14 } else { 10 }) {
             0..=2 => self.crash(id),
+            10.. => self.rumour(id),
             3 => self.cut_off(id),
             4 => {
                 let other = self.rng.pick(&ids).unwrap_or(id);
@@ -673,6 +684,27 @@ impl World {
             }
             _ => {
                 self.step(id, Event::DiskFailed);
+            }
+        }
+    }
+
+    /// Everybody who looks for a leader hears that `id` is it, and `id` that all others want it.
+    fn rumour(&mut self, id: ServerId) {
+        if id.0 > self.plan.voters {
+            return;
+        }
+        let disk = &self.hosts[&id].disk;
+        let (zxid, peer_epoch) = (last(&disk.log), i64::from(disk.epochs.current.0));
+        self.next_round += 1;
+        let vote = Vote { leader: id, zxid, round: self.next_round, peer_epoch };
+        for to in self.ids() {
+            for from in (1..=self.plan.voters).map(ServerId).filter(|from| *from != to) {
+                let state = match from {
+                    _ if to == id => ServerState::Looking,
+                    from if from == id => ServerState::Leading,
+                    _ => ServerState::Following,
+                };
+                self.node_event(1, to, Event::Notified { from, state, vote, version: 2 });
             }
         }
     }
