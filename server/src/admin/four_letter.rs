@@ -27,7 +27,8 @@ pub const RUOK: &str = "imok";
 pub const CRST: &str = "Connection stats reset.\n";
 pub const SRST: &str = "Server stats reset.\n";
 /// What most words answer while no quorum stands behind the server.
-pub const NOT_SERVING: &str = "This ZooKeeper instance is currently not serving requests\n";
+// ZooKeeper: AbstractFourLetterCommand.ZK_NOT_SERVING.
+pub const NOT_SERVING: &str = "This ZooKeeper instance is not currently serving requests\n";
 
 /// Apache's default trace mask; nothing is traced by it here.
 pub const TRACE_MASK: i64 = 306;
