@@ -3,9 +3,11 @@
 //! Options that have a key in `zoo.cfg` become overrides of it, so each value is checked in one
 //! place and refused with the same words. Reading files and starting anything is main's business.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, value_parser};
 
 use crate::config::Override;
 
@@ -30,7 +32,22 @@ pub enum Command {
     ///
     /// Without FILE: on 127.0.0.1:2181, with the data in ./menagerie-data.
     Server(ServerArgs),
+
+    /// Ask servers how they are, and print a table of the ensemble.
+    ///
+    /// Menagerie and Apache ZooKeeper alike, all at the same time, with the four-letter words srvr
+    /// and mntr. A server that cannot be asked has a row that says why.
+    #[command(after_long_help = STATUS_HELP)]
+    Status(StatusArgs),
 }
+
+const STATUS_HELP: &str = "\
+EPOCH and ZXID are the two halves of the last zxid. LAG is how many zxids a member is behind the
+most advanced one that answered; the answers are not of one instant, so under load it is never
+quite 0. SESSIONS, and the followers that a leader has in sync, are told by mntr: put it into the
+server's 4lw.commands.whitelist. LATENCY is least/mean/most since the server started.
+
+Exit code: 0 all servers answered and serve, 1 some did not, 2 wrong usage.";
 
 #[derive(Debug, Args)]
 pub struct ServerArgs {
@@ -85,6 +102,42 @@ impl ServerArgs {
     }
 }
 
+#[derive(Debug, Args)]
+pub struct StatusArgs {
+    /// Client addresses of the servers; an IPv6 address stands in brackets.
+    #[arg(value_name = "HOST:PORT", required = true, value_parser = host_and_port)]
+    pub servers: Vec<String>,
+
+    /// Print a JSON array instead, one object for each server.
+    #[arg(long)]
+    pub json: bool,
+
+    /// How long each server may take altogether, name resolution included.
+    #[arg(long, value_name = "N", default_value_t = 2_000,
+          value_parser = value_parser!(u32).range(1..))]
+    timeout_ms: u32,
+}
+
+impl StatusArgs {
+    pub fn timeout(&self) -> Duration {
+        Duration::from_millis(self.timeout_ms.into())
+    }
+}
+
+/// Names are not resolved here: one that nobody knows is an answer, not misuse.
+fn host_and_port(word: &str) -> Result<String, String> {
+    let name = |word: &str| {
+        word.rsplit_once(':').is_some_and(|(host, port)| {
+            !host.is_empty() && !host.contains([':', '[', ']', '/']) && port.parse::<u16>().is_ok()
+        })
+    };
+    if word.parse::<SocketAddr>().is_ok() || name(word) {
+        Ok(word.to_owned())
+    } else {
+        Err("expected HOST:PORT, or [IPV6]:PORT".to_owned())
+    }
+}
+
 fn key_and_value(word: &str) -> Result<(String, String), String> {
     match word.split_once('=') {
         Some((key, value)) if !key.trim().is_empty() => {
@@ -103,8 +156,18 @@ mod tests {
 
     fn server(words: &[&str]) -> ServerArgs {
         let words = ["menagerie", "server"].iter().chain(words);
-        let Command::Server(args) = Cli::parse_from(words).command;
-        args
+        match Cli::parse_from(words).command {
+            Command::Server(args) => args,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn status(words: &[&str]) -> StatusArgs {
+        let words = ["menagerie", "status"].iter().chain(words);
+        match Cli::parse_from(words).command {
+            Command::Status(args) => args,
+            other => panic!("{other:?}"),
+        }
     }
 
     #[test]
@@ -130,6 +193,22 @@ mod tests {
             ("--shards", "menagerie.shards", "2"),
         ];
         assert_eq!(got, expect);
+    }
+
+    #[test]
+    fn servers_are_named_as_clients_name_them() {
+        let words = ["zk1:2181", "10.0.0.1:2181", "[::1]:2181", "[fe80::1%2]:2181"];
+        assert_eq!(status(&words).servers, words);
+        assert_eq!(status(&["a:1", "--timeout-ms", "50"]).timeout(), Duration::from_millis(50));
+        let check = |words: &[&str], kind| {
+            let words = ["menagerie", "status"].iter().chain(words);
+            assert_eq!(Cli::try_parse_from(words).expect_err("misuse").kind(), kind);
+        };
+        check(&[], ErrorKind::MissingRequiredArgument);
+        check(&["a:1", "--timeout-ms", "0"], ErrorKind::ValueValidation);
+        for word in ["zk1", ":2181", "zk1:", "zk1:65536", "::1:2181", "[::1]", "[zk1]:1", "a:1/x"] {
+            check(&[word], ErrorKind::ValueValidation);
+        }
     }
 
     #[test]

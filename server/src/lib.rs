@@ -14,4 +14,5 @@ pub mod peer;
 pub mod runtime;
 pub mod sequencer;
 pub mod serve;
+pub mod status;
 pub mod watch;

@@ -1,17 +1,18 @@
-//! The binary: words of the operator in, a server in the foreground, an exit code out.
+//! The binary: words of the operator in, a server in the foreground or a report, an exit code out.
 //!
 //! 0 is a clean end, 1 a failure, 2 a command line or configuration that cannot be followed.
 
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::thread;
 
 use clap::Parser;
-use menagerie::cli::{Cli, Command, EXIT_USAGE, ServerArgs};
+use menagerie::cli::{Cli, Command, EXIT_USAGE, ServerArgs, StatusArgs};
 use menagerie::config::Config;
 use menagerie::serve::Server;
+use menagerie::status::Report;
 use signal_hook::consts::{SIGINT, SIGTERM, SIGXFSZ};
 use signal_hook::iterator::Signals;
 use tracing_subscriber::EnvFilter;
@@ -20,7 +21,16 @@ use tracing_subscriber::EnvFilter;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    let Command::Server(args) = Cli::parse().command;
+    match Cli::parse().command {
+        Command::Server(args) => {
+            log_to_stderr();
+            serve(&args)
+        }
+        Command::Status(args) => status(&args),
+    }
+}
+
+fn log_to_stderr() {
     let filter = EnvFilter::try_from_env("MENAGERIE_LOG").unwrap_or_else(|_| "info".into());
     let ansi = std::io::stderr().is_terminal();
     tracing_subscriber::fmt()
@@ -28,7 +38,16 @@ fn main() -> ExitCode {
         .with_writer(std::io::stderr)
         .with_ansi(ansi)
         .init();
-    serve(&args)
+}
+
+fn status(args: &StatusArgs) -> ExitCode {
+    let report = Report::ask(&args.servers, args.timeout());
+    let text = if args.json { report.to_json() + "\n" } else { report.to_string() };
+    if let Err(error) = std::io::stdout().write_all(text.as_bytes()) {
+        eprintln!("menagerie: {error}");
+        return ExitCode::FAILURE;
+    }
+    if report.all_serve() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 fn serve(args: &ServerArgs) -> ExitCode {
