@@ -161,7 +161,8 @@ impl Probe {
             connections,
             outstanding_requests,
             last_zxid: view.map(|view| view.last_zxid()).unwrap_or_default(),
-            node_count: view.map_or(0, |view| view.node_count()),
+            // Apache counts the root under both its names, "" and "/".
+            node_count: view.map_or(0, |view| view.node_count() + 1),
         };
         (report, counters, answered)
     }
