@@ -132,7 +132,8 @@ impl Leading {
     }
 
     /// A voter that is not here says it looks for a leader. When too few are left that may still
-    /// come, this election has failed, and waiting for initLimit would only keep the others waiting.
+    /// come, this election has failed, and waiting for initLimit would only keep the others
+    /// waiting.
     // ZooKeeper: LeaderElection's maxTimeToWaitForEpoch serves the same end.
     pub(crate) fn on_vote(&mut self, m: &Member, from: ServerId, heard: Heard) -> Outcome {
         let Phase::CollectingEpochs { heard: here, lost, .. } = &mut self.phase else {

@@ -22,8 +22,8 @@ pub struct Link(pub u64);
 /// The two durable epochs of a node.
 ///
 /// Always `current` ≤ `accepted`, epoch of the last durable zxid ≤ `accepted`, and neither ever
-/// goes back. The log may be ahead of `current` after a crash inside synchronization: history becomes
-/// durable first.
+/// goes back. The log may be ahead of `current` after a crash inside synchronization: history
+/// becomes durable first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct Epochs {
     /// The highest epoch promised to a leader. ZooKeeper: file `acceptedEpoch`.
