@@ -11,7 +11,7 @@
 
 enum { TEST_SECONDS_MAX = 60 };
 
-static const char *test_name;
+static const char *test_name = ORPHAN;
 
 void fail(const char *file, int line, const char *format, ...) {
     va_list arguments;
@@ -144,8 +144,9 @@ int main(int argc, char **argv) {
     const struct test *groups[] = {node_tests, watch_tests, session_tests};
     const char *only = getenv("CLIENTS_ONLY");
     bool all_pass = true;
-    if (argc != 2) return 2;
     zoo_set_debug_level(ZOO_LOG_LEVEL_ERROR);
+    if (argc == 6 && strcmp(argv[1], ORPHAN) == 0) become_orphan(argv + 2);
+    if (argc != 2) return 2;
     for (int restarts = 0; restarts <= (getenv("CLIENTS_RESTART") != NULL); restarts++)
         for (size_t group = 0; group < sizeof groups / sizeof *groups; group++)
             for (const struct test *test = groups[group]; test->name; test++)

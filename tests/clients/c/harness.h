@@ -61,6 +61,11 @@ struct test {
 #define TEST(name) {#name, name, false}
 #define RESTARTS(name) {#name, name, true}
 
+/* The first argument of a program that is to open a session, own a node and die (see sessions.c). */
+#define ORPHAN "--orphan"
+/* `arguments`: server, path, timeout in ms, and where to write the session's id. */
+void become_orphan(char **arguments);
+
 extern const struct test node_tests[], watch_tests[], session_tests[];
 
 #endif

@@ -2,6 +2,8 @@
 #include "harness.h"
 
 #include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -10,22 +12,34 @@ static int ephemeral(zhandle_t *zh, const char *path) {
     return zoo_create(zh, path, "", 0, &ZOO_OPEN_ACL_UNSAFE, ZOO_EPHEMERAL, NULL, 0);
 }
 
-/* A session whose process died without closing it; it owns the ephemeral node `path`. */
+/* A session whose process died without closing it; it owns the ephemeral node `path`. The process is a
+ * new program: a fork alone of one with threads may inherit locks that nobody will release. */
 static clientid_t orphan(struct stage *s, const char *path, int timeout_ms) {
     int pipe_ends[2];
     clientid_t id;
+    char timeout[16], out[16];
     EQUAL(pipe(pipe_ends), 0);
+    snprintf(timeout, sizeof timeout, "%d", timeout_ms);
+    snprintf(out, sizeof out, "%d", pipe_ends[1]);
+    char *arguments[] = {"c", ORPHAN, (char *)s->server, (char *)path, timeout, out, NULL};
     pid_t child = fork();
     if (child == 0) {
-        struct events session;
-        zhandle_t *zh = connect_to(s->server, timeout_ms, NULL, &session);
-        EQUAL(ephemeral(zh, path), ZOK);
-        EQUAL(write(pipe_ends[1], zoo_client_id(zh), sizeof id), sizeof id);
-        kill(getpid(), SIGKILL);
+        execv("/proc/self/exe", arguments);
+        _exit(127);
     }
+    close(pipe_ends[1]);
     EQUAL(read(pipe_ends[0], &id, sizeof id), sizeof id);
+    close(pipe_ends[0]);
     waitpid(child, NULL, 0);
     return id;
+}
+
+void become_orphan(char **arguments) {
+    struct events session;
+    zhandle_t *zh = connect_to(arguments[0], atoi(arguments[2]), NULL, &session);
+    EQUAL(ephemeral(zh, arguments[1]), ZOK);
+    EQUAL(write(atoi(arguments[3]), zoo_client_id(zh), sizeof(clientid_t)), sizeof(clientid_t));
+    kill(getpid(), SIGKILL);
 }
 
 static void closing_removes_ephemerals(struct stage *s) {
