@@ -41,7 +41,7 @@ struct Ticket {
 
 /// The syncs of a leader, in the order of their arrival: `confirmed`, then the round's, then
 /// `waiting`.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Barrier {
     /// A quorum has answered; only commits are missing.
     confirmed: VecDeque<Ticket>,
@@ -49,7 +49,7 @@ pub(crate) struct Barrier {
     waiting: Vec<Ticket>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Round {
     tickets: Vec<Ticket>,
     /// How many PINGs must be answered on each link. On one that was not live then, any is newer.

@@ -38,7 +38,7 @@ use crate::packet::{ForwardedRequest, Packet, TxnBytes};
 use crate::quorum::Majority;
 
 /// What a leader keeps between propose and commit.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Broadcast {
     last_proposed: Zxid,
     last_committed: Zxid,

@@ -29,7 +29,7 @@ use crate::settings::Settings;
 const ROUND_MAX: i64 = 1 << 62;
 
 /// What a server knows of elections, whatever its role.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Election {
     /// Counted from 1 in each process, never stored. ZooKeeper: `logicalclock`.
     round: i64,
@@ -42,7 +42,7 @@ pub(crate) struct Election {
 }
 
 /// One search for a leader.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Looking {
     /// What this server proposed first: itself, or nobody when it does not vote.
     initial: Vote,

@@ -36,7 +36,7 @@ pub(crate) enum Progress {
 }
 
 /// The state of a learner.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Following {
     pub(crate) leader: ServerId,
     pub(crate) observer: bool,

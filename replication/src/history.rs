@@ -45,7 +45,7 @@ impl Default for HistoryLimits {
 }
 
 /// The window.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct History {
     limits: HistoryLimits,
     /// The zxid that the log holds, or stands at, before the first entry.

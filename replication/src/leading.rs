@@ -18,7 +18,7 @@ use crate::member::Member;
 use crate::packet::Packet;
 
 /// Where a leader is on its way to lead. Phases are passed in this order.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Phase {
     /// Which epochs have voters accepted so far? Those in `lost` look for another leader.
     CollectingEpochs { heard: BTreeSet<ServerId>, highest: Epoch, lost: BTreeSet<ServerId> },
@@ -56,7 +56,7 @@ pub(crate) enum Stage {
 }
 
 /// One connection of a learner.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Learner {
     pub(crate) sid: Option<ServerId>,
     pub(crate) observer: bool,
@@ -89,7 +89,7 @@ impl Learner {
 }
 
 /// The state of a leader.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Leading {
     pub(crate) phase: Phase,
     /// The epoch to lead in; until it is decided, the last one accepted.

@@ -18,7 +18,7 @@ use crate::history::{History, HistoryLimits, follows};
 use crate::packet::TxnBytes;
 
 /// The log of a node, as the machine knows it.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Log {
     pub(crate) history: History,
     durable: Zxid,

@@ -8,7 +8,7 @@ use crate::log::Log;
 use crate::settings::Settings;
 
 /// The part of a node that outlives its roles.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Member {
     pub(crate) settings: Settings,
     pub(crate) log: Log,

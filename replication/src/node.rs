@@ -30,7 +30,7 @@ use crate::settings::Settings;
 use crate::timeouts::Timeouts;
 
 /// What a node is at the moment.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 enum State {
     /// Recovery is not over.
     Unstarted,
@@ -55,7 +55,7 @@ pub enum Role {
 }
 
 /// The machine of one member.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Node {
     member: Member,
     state: State,

@@ -11,7 +11,7 @@ use menagerie_wire::{Epoch, ServerId, Zxid};
 
 use super::disk::{Disk, Txn, count_to, last};
 
-#[derive(Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Checkers {
     /// Everything that any member ever showed as committed, in order.
     committed: Vec<Txn>,
@@ -21,16 +21,12 @@ pub(crate) struct Checkers {
 }
 
 impl Checkers {
-    pub(crate) fn committed_count(&self) -> usize {
-        self.committed.len()
+    pub(crate) fn committed(&self) -> &[Txn] {
+        &self.committed
     }
 
     pub(crate) fn reign_count(&self) -> usize {
         self.reigns.len()
-    }
-
-    pub(crate) fn last_committed(&self) -> Zxid {
-        last(&self.committed)
     }
 
     /// Integrity: a zxid is given out once.

@@ -10,8 +10,6 @@ use std::collections::VecDeque;
 use menagerie_replication::{Epochs, Link};
 use menagerie_wire::Zxid;
 
-use super::rng::Rng;
-
 /// A transaction: its zxid and a number that no other has.
 pub(crate) type Txn = (Zxid, u64);
 
@@ -24,7 +22,7 @@ pub(crate) enum Op {
 }
 
 /// What survives a power loss, and what does not.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Disk {
     /// Durable, from the beginning of time; a snapshot is a beginning of this.
     pub(crate) log: Vec<Txn>,
@@ -65,13 +63,12 @@ impl Disk {
         self.epochs = epochs;
     }
 
-    /// Power is lost.
-    pub(crate) fn crash(&mut self, rng: &mut Rng) {
-        if rng.chance(50) {
+    /// Power is lost. Of the work on the log, the first `survives` pieces reached the medium.
+    pub(crate) fn crash(&mut self, survives: usize, epochs_survive: bool) {
+        if epochs_survive {
             self.save_epochs();
         }
         self.saving = None;
-        let survives = rng.below(self.queue.len() as u64 + 1) as usize;
         let queue = std::mem::take(&mut self.queue);
         for op in queue.iter().take(survives) {
             self.apply(op);

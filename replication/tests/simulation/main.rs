@@ -30,7 +30,7 @@ fn run_all(seeds: std::ops::Range<u64>) {
     for seed in seeds {
         match catch_unwind(AssertUnwindSafe(|| run(seed))) {
             Ok(world) => {
-                committed += world.checkers.committed_count();
+                committed += world.checkers.committed().len();
                 reigns += world.checkers.reign_count();
             }
             Err(panic) => {

@@ -187,12 +187,12 @@ impl World {
                 self.node_event(20, id, Event::ElectionLinkUp { peer });
             }
         }
-        let before = self.checkers.last_committed();
+        let before = last(self.checkers.committed());
         let healed_ms = self.now_ms;
         let patience_ms = 30_000;
         while self.now_ms < healed_ms + patience_ms {
             self.run_until(self.now_ms + 200);
-            let commits = self.checkers.last_committed() > before;
+            let commits = last(self.checkers.committed()) > before;
             // Where epochs end after a few transactions somebody is always on the way.
             if commits && self.hosts.values().all(|host| host.served_at_ms > healed_ms) {
                 return;
@@ -306,11 +306,11 @@ impl World {
         if self.hosts[&id].node.is_none() {
             return;
         }
-        let mut rng = Rng::new(self.rng.next());
+        let (survives, epochs_survive) = (self.rng.next() as usize, self.rng.chance(50));
         let host = self.host(id);
         host.node = None;
         host.incarnation += 1;
-        host.disk.crash(&mut rng);
+        host.disk.crash(survives % (host.disk.queue.len() + 1), epochs_survive);
         host.process_ended();
         let ends = std::mem::take(&mut host.ends);
         for (link, end) in ends {
@@ -454,7 +454,7 @@ impl World {
         if self.rng.chance(self.plan.sync_percent) {
             self.next_cxid += 1;
             let cxid = self.next_cxid;
-            let asked_at = self.checkers.last_committed();
+            let asked_at = last(self.checkers.committed());
             self.host(id).syncs.insert(cxid, asked_at);
             self.step(id, Event::Request(request(OpCode::Sync, cxid, value)));
         } else if leads {
