@@ -39,51 +39,56 @@ use crate::following::{Following, Progress};
 use crate::leading::{Leading, Learner, Phase, Stage};
 use crate::member::Member;
 use crate::packet::Packet;
+use crate::settings::Settings;
 
 /// Epochs are positive 31-bit numbers; one at the end of that range comes from no honest server.
 const EPOCH_MAX: Epoch = Epoch(i32::MAX as u32 - 1);
 
-// The leader's end.
-impl Leading {
-    /// Whether the one at `link` may be what it says it is.
+/// What FOLLOWERINFO and OBSERVERINFO say.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Greeting {
+    pub(crate) observer: bool,
+    pub(crate) accepted_epoch: Epoch,
+    pub(crate) sid: ServerId,
+    pub(crate) config_version: Zxid,
+}
+
+impl Greeting {
+    /// Whether its sender may be what it says it is.
     // ZooKeeper: LearnerHandler.run refuses a newer configuration; unknown ids it lets in.
-    pub(crate) fn check_info(
-        &mut self,
-        m: &Member,
-        link: Link,
-        observer: bool,
-        sid: ServerId,
-        config_version: Zxid,
-    ) -> Verdict {
-        let membership = &m.settings.membership;
-        if self.learner(link)?.stage != Stage::Strange {
-            return Err(PeerFault::Unexpected);
-        }
-        let fits = if observer { membership.is_observer(sid) } else { membership.is_voter(sid) };
-        if !fits || sid == m.settings.id {
+    fn check(&self, settings: &Settings) -> Verdict {
+        let (sid, membership) = (self.sid, &settings.membership);
+        let fits =
+            if self.observer { membership.is_observer(sid) } else { membership.is_voter(sid) };
+        if !fits || sid == settings.id {
             return Err(PeerFault::NotAMember(sid));
         }
-        if config_version > membership.version() {
-            let (its, ours) = (config_version, membership.version());
+        let (its, ours) = (self.config_version, membership.version());
+        if its > ours {
             return Err(PeerFault::NewerConfig { its, ours });
+        }
+        if self.accepted_epoch > EPOCH_MAX {
+            return Err(PeerFault::EpochOutOfRange(self.accepted_epoch));
         }
         Ok(())
     }
+}
 
-    #[expect(clippy::too_many_arguments, reason = "the fields of one packet")]
+// The leader's end.
+impl Leading {
     pub(crate) fn on_learner_info(
         &mut self,
         m: &mut Member,
         link: Link,
-        observer: bool,
-        sid: ServerId,
-        accepted_epoch: Epoch,
+        greeting: Greeting,
         now_ms: u64,
         fx: &mut Effects,
     ) -> Verdict {
-        if accepted_epoch > EPOCH_MAX {
-            return Err(PeerFault::EpochOutOfRange(accepted_epoch));
+        if self.learner(link)?.stage != Stage::Strange {
+            return Err(PeerFault::Unexpected);
         }
+        greeting.check(&m.settings)?;
+        let Greeting { observer, accepted_epoch, sid, .. } = greeting;
         let same =
             |(other, learner): (&Link, &Learner)| (learner.sid == Some(sid)).then_some(*other);
         if let Some(old) = self.learners.iter().find_map(same) {

@@ -11,6 +11,7 @@ use menagerie_wire::{Epoch, ServerId, Zxid};
 
 use crate::barrier::Barrier;
 use crate::broadcast::Broadcast;
+use crate::discovery::Greeting;
 use crate::effect::{Effect, Effects};
 use crate::event::{Epochs, Event, Link};
 use crate::fault::{Departure, Outcome, PeerFault, Verdict};
@@ -215,8 +216,8 @@ impl Leading {
         self.heard_of(m, link, now_ms);
         match packet {
             Packet::LearnerInfo { observer, accepted_epoch, sid, config_version } => {
-                self.check_info(m, link, observer, sid, config_version)?;
-                self.on_learner_info(m, link, observer, sid, accepted_epoch, now_ms, fx)
+                let greeting = Greeting { observer, accepted_epoch, sid, config_version };
+                self.on_learner_info(m, link, greeting, now_ms, fx)
             }
             Packet::AckEpoch { last_zxid, current_epoch } => {
                 self.on_ack_epoch(m, link, last_zxid, current_epoch, now_ms, fx)

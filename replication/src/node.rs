@@ -143,7 +143,7 @@ impl Node {
     pub fn deadline_ms(&self) -> Option<u64> {
         match &self.state {
             State::Looking => self.member.election.deadline_ms(),
-            State::Following(following) => Some(following.next_at_ms()),
+            State::Following(following) => Some(following.next_at_ms()).filter(|at| *at < u64::MAX),
             State::Leading(leading) if !self.alone => Some(leading.half_tick_at_ms),
             _ => None,
         }
