@@ -149,7 +149,9 @@ impl Leading {
     pub(crate) fn resign(&mut self, reason: Departure, fx: &mut Effects) {
         if self.resigning.is_none() {
             self.resigning = Some(reason);
-            fx.push(Effect::StepDown { epoch: self.epoch });
+            if self.phase == Phase::Broadcasting {
+                fx.push(Effect::StepDown { epoch: self.epoch });
+            }
         }
     }
 
