@@ -4,8 +4,8 @@
 //! ZooKeeper 3.9.4. A node takes the part of a learner, and hears what the leader said then; or
 //! that of the leader, and hears the learners. Its own packets must be, byte for byte, those of the
 //! server whose part it has. What comes from clients or from the tree is taken from the capture.
-//! When a disk was ready, or a PING was due, is not: packets are compared in order within each type,
-//! and up to NEWLEADER in order altogether.
+//! When a disk was ready, or a PING was due, is not: packets are compared in order within each
+//! type, and up to NEWLEADER in order altogether.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -16,7 +16,7 @@ use menagerie_replication::{
     RESIGN_AT_COUNTER, Recovered, Settings, Timeouts,
 };
 use menagerie_wire::notification::{ServerState, Vote};
-use menagerie_wire::quorum::QuorumPacket;
+use menagerie_wire::quorum::{QuorumPacket, Touch};
 use menagerie_wire::quorum_config::QuorumConfig;
 use menagerie_wire::{Encode, Epoch, ServerId, Zxid};
 
@@ -187,36 +187,18 @@ fn check_learners(file: &str) -> usize {
     compared
 }
 
+/// What was said on a connection, and by whom; `None` is a snapshot stream.
+type Said = (ServerId, Option<Packet>);
+
 fn check_learner(lines: &[&Line], who: &str) -> usize {
-    let (id, leader, connection) = (lines[0].from, lines[0].to, lines[0].connection);
+    let (id, leader, link) = (lines[0].from, lines[0].to, lines[0].connection);
     // A change of the membership ends what a node can follow.
     let ends = lines.iter().position(|line| line.kind.ends_with("ACTIVATE"));
-    let lines = &lines[..ends.unwrap_or(lines.len())];
-    let packets: Vec<(ServerId, Option<Packet>)> = lines
+    let said: Vec<Said> = lines[..ends.unwrap_or(lines.len())]
         .iter()
         .map(|line| (line.from, (line.kind != "SNAPSTREAM").then(|| line.packet())))
         .collect();
-    let find =
-        |wanted: fn(&Packet) -> bool| packets.iter().flat_map(|(_, p)| p).find(|p| wanted(p));
-    let Some(Packet::LearnerInfo { accepted_epoch, config_version, .. }) = find(|_| true) else {
-        panic!("{who} begins with another packet");
-    };
-    let ack_epoch = find(|packet| matches!(packet, Packet::AckEpoch { .. }));
-    let Some(Packet::AckEpoch { last_zxid, current_epoch }) = ack_epoch else { return 0 };
-    let new_leader = find(|packet| matches!(packet, Packet::NewLeader { .. }));
-    let Some(Packet::NewLeader { config, .. }) = new_leader else { return 0 };
-    if !config.contains(&format!("server.{}=", id.0)) {
-        // A server that a reconfig is about to add follows without a vote: none of our roles.
-        return 0;
-    }
-    let current = current_epoch.unwrap_or(*accepted_epoch);
-    let recovered = Recovered {
-        last_logged: *last_zxid,
-        epochs: Epochs { accepted: *accepted_epoch, current },
-        tail: Vec::new(),
-        before_tail: *last_zxid,
-    };
-    let mut player = Player::new(id, config, *config_version, recovered);
+    let Some(mut player) = learner(id, &said) else { return 0 };
     let vote = Vote { leader, zxid: Zxid::ZERO, round: 9, peer_epoch: 9 };
     for voter in (1..=5).map(ServerId).filter(|voter| *voter != id && *voter != leader) {
         player.hear_vote(voter, ServerState::Following, vote);
@@ -226,9 +208,9 @@ fn check_learner(lines: &[&Line], who: &str) -> usize {
         // An observer may have a follower for leader, whom nobody elects.
         return 0;
     }
-    player.hear(Event::Connected { leader, link: connection });
+    player.hear(Event::Connected { leader, link });
     let mut theirs = Vec::new();
-    for (at, (from, packet)) in packets.iter().enumerate() {
+    for (at, (from, packet)) in said.iter().enumerate() {
         match packet {
             None => {
                 let zxid = player.snapshot.take().expect("a stream comes behind SNAP");
@@ -244,20 +226,45 @@ fn check_learner(lines: &[&Line], who: &str) -> usize {
             }
             Some(packet) => {
                 if is_ping(packet) {
-                    let later = packets[at..].iter().flat_map(|(_, packet)| packet);
-                    let touches = later.filter_map(|packet| match packet {
-                        Packet::PingReply { touched, .. } => Some(touched.clone()),
-                        _ => None,
-                    });
-                    player.hear(Event::Touched(touches.take(1).flatten().collect()));
+                    player.hear(Event::Touched(next_touched(&said[at..])));
                 }
-                let packet = packet.clone();
-                player.hear(Event::Received { link: connection, packet });
+                player.hear(Event::Received { link, packet: packet.clone() });
             }
         }
     }
-    compare(&player.sent[&connection], &theirs, who);
+    compare(&player.sent[&link], &theirs, who);
     theirs.len()
+}
+
+/// A node as the learner was when it connected. `None` when the capture ends too soon, or for a
+/// server that a reconfig is about to add: it follows without a vote, which is none of our roles.
+fn learner(id: ServerId, said: &[Said]) -> Option<Player> {
+    let find = |wanted: fn(&Packet) -> bool| said.iter().flat_map(|(_, p)| p).find(|p| wanted(p));
+    let Packet::LearnerInfo { accepted_epoch, config_version, .. } = find(|_| true)? else {
+        panic!("a learner's first packet says who it is");
+    };
+    let ack_epoch = find(|packet| matches!(packet, Packet::AckEpoch { .. }))?;
+    let Packet::AckEpoch { last_zxid, current_epoch } = ack_epoch else { return None };
+    let new_leader = find(|packet| matches!(packet, Packet::NewLeader { .. }))?;
+    let Packet::NewLeader { config, .. } = new_leader else { return None };
+    let current = current_epoch.unwrap_or(*accepted_epoch);
+    let recovered = Recovered {
+        last_logged: *last_zxid,
+        epochs: Epochs { accepted: *accepted_epoch, current },
+        tail: Vec::new(),
+        before_tail: *last_zxid,
+    };
+    let member = config.contains(&format!("server.{}=", id.0));
+    member.then(|| Player::new(id, config, *config_version, recovered))
+}
+
+/// The sessions that the learner's next answer to a PING names.
+fn next_touched(said: &[Said]) -> Vec<Touch> {
+    let answer = said.iter().flat_map(|(_, packet)| packet).find_map(|packet| match packet {
+        Packet::PingReply { touched, .. } => Some(touched.clone()),
+        _ => None,
+    });
+    answer.unwrap_or_default()
 }
 
 /// A node in the place of `leader` in the reign whose log ends at `last` when it begins.
