@@ -156,7 +156,7 @@ impl Receiver {
         }
     }
 
-    /// Takes more bytes. `Some` is what came behind the end of the stream.
+    /// Takes more bytes. `Some` is what came behind the end of the stream; so it stays.
     ///
     /// # Errors
     /// When the stream is malformed; the receiver must not be used any more.
@@ -164,25 +164,24 @@ impl Receiver {
         let mut rest = std::mem::take(&mut self.rest);
         rest.extend_from_slice(bytes);
         let mut reader = Reader::new(&rest);
-        loop {
-            let before = reader.clone();
+        let left = loop {
+            if matches!(self.part, Part::End) {
+                return Ok(Some(reader.rest().to_vec()));
+            }
+            let left = reader.rest().len();
             match self.record(&mut reader) {
-                Ok(()) if matches!(self.part, Part::End) => {
-                    return Ok(Some(reader.rest().to_vec()));
-                }
                 Ok(()) => {}
-                Err(StreamError::Jute(JuteError::Short { .. })) => {
-                    let left = before.rest();
-                    let (bytes, bytes_max) = (left.len(), self.record_bytes_max);
-                    if bytes > bytes_max {
-                        return Err(StreamError::Large { bytes, bytes_max });
-                    }
-                    self.rest = left.to_vec();
-                    return Ok(None);
-                }
+                Err(StreamError::Jute(JuteError::Short { .. })) => break left,
                 Err(error) => return Err(error),
             }
+        };
+        if left > self.record_bytes_max {
+            return Err(StreamError::Large { bytes: left, bytes_max: self.record_bytes_max });
         }
+        // In place: a peer that sends byte by byte must not have all of it copied each time.
+        rest.drain(..rest.len() - left);
+        self.rest = rest;
+        Ok(None)
     }
 
     /// Takes one record, whole or not at all.
@@ -223,7 +222,7 @@ impl Receiver {
                 let stat = stat(reader)?;
                 self.nodes.push(Received { key, data: data.map(Box::from), list, stat });
             }
-            Part::End => unreachable!("nothing is read behind the end"),
+            Part::End => {}
         }
         Ok(())
     }
@@ -342,6 +341,14 @@ mod tests {
         stream.extend_from_slice(b"\0\0\0\x0aBenWasHere");
         let behind = Receiver::new(1 << 20).push(&stream).unwrap();
         assert_eq!(behind.as_deref(), Some(&b"\0\0\0\x0aBenWasHere"[..]));
+    }
+
+    #[test]
+    fn behind_its_end_a_receiver_takes_nothing_more() {
+        let mut receiver = Receiver::new(1 << 20);
+        assert_eq!(receiver.push(&bytes(&sample())).unwrap(), Some(Vec::new()));
+        assert_eq!(receiver.push(b"more").unwrap(), Some(b"more".to_vec()));
+        assert!(receiver.finish(Zxid(8)).is_ok());
     }
 
     #[test]
