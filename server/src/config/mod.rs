@@ -332,6 +332,21 @@ mod tests {
     }
 
     #[test]
+    fn purging_is_bounded_by_count_and_when_asked_by_bytes() {
+        let snapshots =
+            |line: &str| parse(&format!("dataDir=/d\nclientPort=1\n{line}")).expect(line).snapshots;
+        assert_eq!((snapshots("").kept, snapshots("").kept_bytes_max), (3, None));
+        assert_eq!(snapshots("autopurge.snapRetainCount=5").kept, 5);
+        let bounded = snapshots("menagerie.autopurge.sizeLimitInKb=2048");
+        assert_eq!(bounded.kept_bytes_max, Some(2 << 20));
+        refuse(
+            "menagerie.autopurge.sizeLimitInKb=0",
+            "zoo.cfg:3: menagerie.autopurge.sizeLimitInKb=0: \
+             expected a whole number of KiB from 1 to 18014398509481983",
+        );
+    }
+
+    #[test]
     fn unknown_keys_are_named_and_secrets_are_not_shown() {
         let config = parse(
             "dataDir=/d\nclientPort=1\nssl.keyStore.password=hunter2\n\
