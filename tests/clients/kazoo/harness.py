@@ -163,7 +163,9 @@ def _run(server, function):
     thread.start()
     thread.join(TEST_SECONDS_MAX)
     why = outcome[0] if outcome else f"still running after {TEST_SECONDS_MAX} s"
-    print(f"ok {name}" if why is None else f"FAIL {name}: {why}", flush=True)
+    line = f"ok {name}" if why is None else f"FAIL {name}: {why}"
+    # One write with its newline: tests run side by side, and their lines must not run together.
+    print(f"{line}\n", end="", flush=True)
     return why is None
 
 
