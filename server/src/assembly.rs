@@ -146,7 +146,7 @@ impl Shards {
             doors.push(door);
             visit_doors.push(visit_door);
             parts.push(shard_run::Parts {
-                shard: Shard::new(id, settings.clone(), root.clone()),
+                shard: Shard::new(id, settings.clone(), root.clone(), true),
                 inbox,
                 visits,
                 sequencer: sequencer.clone(),

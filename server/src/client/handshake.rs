@@ -44,6 +44,11 @@ impl Shard {
     }
 
     pub(super) fn on_handshake(&mut self, index: u32, payload: &[u8]) {
+        // ZooKeeper: NIOServerCnxn.readLength, "ZooKeeperServer not running".
+        if !self.serving {
+            self.end_at(index);
+            return;
+        }
         self.counters.connection_requests += 1;
         let Ok(request) = ConnectRequest::from_bytes(payload) else {
             self.end_at(index);

@@ -10,7 +10,7 @@ use menagerie_wire::proto::{ReplyHeader, Request};
 use menagerie_wire::{Encode, ErrorCode, OpCode, Xid, Zxid, frame};
 
 use crate::admin::metrics::Namespaces;
-use crate::client::connection::{Reply, Slot};
+use crate::client::connection::{Connection, Phase, Reply, Slot};
 use crate::client::intake::is_write;
 use crate::client::shard::Shard;
 use crate::sequencer::message::ConnectionKey;
@@ -221,7 +221,8 @@ impl Shard {
     }
 
     pub(super) fn fill_close(&mut self, key: ConnectionKey, xid: Xid, zxid: Zxid) {
-        if self.connections.find(key).is_some() {
+        let open = |connection: &mut Connection| connection.phase == Phase::Open;
+        if self.connections.find(key).is_some_and(open) {
             self.counters.packets_sent += 1;
             self.put_reply(key.index, xid, zxid, |_| {});
             self.end(key);

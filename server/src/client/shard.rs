@@ -5,8 +5,9 @@
 //! [`Shard::to_sequencer`] and in [`Shard::take_dirty`], for `run.rs` to carry out.
 //!
 //! Invariants:
-//! - The root only moves forward, and only at the end of a run, after the events and replies of
-//!   that run are queued.
+//! - While clients are served the root only moves forward, and only at the end of a run, after the
+//!   events and replies of that run are queued.
+//! - While they are not, no connection is in phase `Connecting` or `Open`, and nothing is watched.
 //! - A request is answered at once only while its connection owes nothing; see `connection.rs`.
 //! - No reply or event is queued on a connection in phase `Closing`.
 
@@ -61,6 +62,9 @@ pub struct Shard {
     pub(crate) id: u16,
     pub(crate) settings: Settings,
     pub(crate) root: Root,
+    /// Whether sessions may begin: a member of an ensemble serves only while a quorum stands behind
+    /// it.
+    pub(super) serving: bool,
     /// The last publication adopted.
     adopted: u64,
     pub(crate) connections: Slab,
@@ -85,11 +89,13 @@ pub struct Shard {
 }
 
 impl Shard {
-    pub fn new(id: u16, settings: Settings, root: Root) -> Self {
+    /// A shard without clients. `serving`: whether it need not wait for [`ToShard::Serve`].
+    pub fn new(id: u16, settings: Settings, root: Root, serving: bool) -> Self {
         Self {
             id,
             settings,
             root,
+            serving,
             adopted: 0,
             connections: Slab::new(id),
             outstanding: 0,
@@ -154,6 +160,8 @@ impl Shard {
                 self.go_on(connection.index);
             }
             ToShard::CollectTouches { round } => self.hand_over_touched(Some(round)),
+            ToShard::Serve => self.serving = true,
+            ToShard::StopServing => self.stop_serving(),
             ToShard::Stop => self.end_all(),
         }
     }
@@ -164,7 +172,9 @@ impl Shard {
             for entry in &run.entries {
                 self.on_entry(entry);
             }
-            assert!(run.root.last_zxid() >= self.root.last_zxid(), "a root never goes back");
+            // Between two roles it may: what was not committed can be truncated.
+            let goes_back = run.root.last_zxid() < self.root.last_zxid();
+            assert!(!(goes_back && self.serving), "a root that is served never goes back");
             self.root = run.root.clone();
             for index in std::mem::take(&mut self.filled) {
                 self.go_on(index);
@@ -230,6 +240,20 @@ impl Shard {
         if let Some(connection) = self.connections.find(key) {
             self.outstanding -= connection.cut_off();
             self.dirty.push(key.index);
+        }
+    }
+
+    /// Nobody is owed anything any more. A connection that has no session yet may stay: it can ask
+    /// a four-letter word, and its handshake is refused while nothing is served.
+    fn stop_serving(&mut self) {
+        self.serving = false;
+        self.touched.clear();
+        self.touched_connections.clear();
+        self.watches = WatchTable::default();
+        let begun = |phase: &Phase| matches!(phase, Phase::Connecting { .. } | Phase::Open);
+        let all = self.connections.iter().filter(|(_, connection)| begun(&connection.phase));
+        for index in all.map(|(index, _)| index).collect::<Vec<_>>() {
+            self.end_at(index);
         }
     }
 

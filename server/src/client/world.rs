@@ -83,7 +83,7 @@ impl World {
         let mut sequencer = Sequencer::new(of_sequencer, tree, now);
         sequencer.start(&mut out);
         let root = sequencer.committed().clone();
-        let shard = |id| Shard::new(id, settings.clone(), root.clone());
+        let shard = |id| Shard::new(id, settings.clone(), root.clone(), true);
         let shards = (0..shards).map(shard).collect();
         Self { shards, sequencer, out, now, appended: Zxid::ZERO }
     }

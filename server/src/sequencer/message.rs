@@ -94,6 +94,11 @@ pub enum ToShard {
     Synced { connection: ConnectionKey },
     /// Hand over what was touched, now: sessions are about to expire.
     CollectTouches { round: u64 },
+    /// Clients are served from now on. The root to serve from has been published before.
+    Serve,
+    /// The role is over: what was not answered never will be. Every session's connection ends, no
+    /// watch is left, and no session begins until [`ToShard::Serve`]. Until then roots may be older.
+    StopServing,
     /// The server ends: send what is queued, close every connection.
     Stop,
 }
