@@ -26,6 +26,8 @@ mod interleaving_tests;
 #[cfg(test)]
 mod order_tests;
 #[cfg(test)]
+mod role_tests;
+#[cfg(test)]
 mod session_tests;
 #[cfg(test)]
 mod world;

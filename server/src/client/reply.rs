@@ -3,7 +3,7 @@
 //! A reply is written straight into the connection's buffer: header first with no error, then the
 //! body from the tree; when the read is refused, the body is taken back and the code put in.
 
-use menagerie_engine::txn::{Caller, read};
+use menagerie_engine::txn::{Caller, OpResult, Outcome, read};
 use menagerie_wire::data::Stat;
 use menagerie_wire::jute::jute_len;
 use menagerie_wire::proto::{ReplyHeader, Request};
@@ -60,6 +60,17 @@ fn count_read(namespaces: &mut Namespaces, request: &Request<'_>, body: &[u8]) {
         _ => return,
     };
     namespaces.record_read(path, bytes);
+}
+
+/// Whether the session had moved on to another connection when this write was judged. The client
+/// is not told, as it would take it for an answer about where it is now: the connection ends.
+// ZooKeeper: FinalRequestProcessor.processRequest, SessionMovedException.
+const fn is_session_moved(outcome: &Outcome) -> bool {
+    matches!(
+        outcome.result,
+        Err(ErrorCode::SessionMoved)
+            | Ok(OpResult::MultiRefused { code: ErrorCode::SessionMoved, .. })
+    )
 }
 
 /// A request whose answer is queued.
@@ -186,6 +197,9 @@ impl Shard {
         self.outstanding -= 1;
         connection.owed_bytes -= body_bytes;
         let Some(outcome) = &entry.outcome else { return };
+        if is_session_moved(outcome) {
+            return self.end(key);
+        }
         for change in &outcome.changes {
             self.counters.namespaces.record_write(&change.path, change.data_bytes);
         }

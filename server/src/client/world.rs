@@ -140,6 +140,13 @@ impl World {
         }
     }
 
+    /// The role of the server begins, or is over. What the sequencer has judged stays judged.
+    pub(crate) fn tell_all(&mut self, message: &ToShard) {
+        for shard in &mut self.shards {
+            shard.on_message(message.clone());
+        }
+    }
+
     /// Judges and commits until nothing moves any more.
     pub(crate) fn settle(&mut self) {
         while self.shards.iter().any(|shard| !shard.outbox.is_empty())
