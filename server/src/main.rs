@@ -60,6 +60,9 @@ fn serve(args: &ServerArgs) -> ExitCode {
             return ExitCode::from(EXIT_USAGE);
         }
     };
+    for warning in &config.warnings {
+        tracing::warn!("{warning}");
+    }
     if !config.unknown_keys.is_empty() {
         tracing::warn!("keys that mean nothing here: {}", config.unknown_keys.join(", "));
     }

@@ -19,12 +19,13 @@ use menagerie_engine::tree::Tree;
 use menagerie_engine::wal::pool::Preallocator;
 use menagerie_engine::wal::purge::Retention;
 use menagerie_engine::wal::{self, SegmentPool, WalError, Writer};
+use menagerie_wire::ServerId;
 use thiserror::Error;
 
 use crate::admin::metrics::StartFacts;
 use crate::assembly::Assembly;
 use crate::client::password::SessionSecret;
-use crate::config::Config;
+use crate::config::{Config, Ensemble};
 use crate::housekeeping::Keeper;
 use crate::runtime::cores::{self, Plan};
 use crate::runtime::mailbox::Sender;
@@ -52,6 +53,8 @@ pub enum ServeError {
     Bind { address: SocketAddr, error: io::Error },
     #[error("cannot start {what}: {error}")]
     Start { what: &'static str, error: io::Error },
+    #[error("this release serves as a standalone server only, and server.{id} is one of {members}")]
+    Ensemble { id: ServerId, members: usize },
     #[error("the core {name} panicked")]
     Core { name: String },
 }
@@ -98,6 +101,9 @@ impl Server {
     /// # Errors
     /// With words for the operator: what happened, where, and what to do.
     pub fn start(config: &Config) -> Result<Self, ServeError> {
+        if let Some(Ensemble { id, members, .. }) = &config.ensemble {
+            return Err(ServeError::Ensemble { id: *id, members: members.members.len() });
+        }
         let plan = plan(config)?;
         preflight::check(plan.executors.len())?;
         let log_dir = (config.data_log_dir != config.data_dir).then_some(&*config.data_log_dir);

@@ -55,8 +55,8 @@ pub enum ConfigError {
     NoParticipant,
 }
 
-/// One version of the ensemble's membership.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// One version of the ensemble's membership. Empty by default, to be filled line by line.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct QuorumConfig {
     pub members: BTreeMap<ServerId, Member>,
     /// `None`: quorums are majorities of the participants.
@@ -81,7 +81,11 @@ impl QuorumConfig {
         self.members.iter().filter(voting).map(|(sid, _)| *sid)
     }
 
-    fn read_line(&mut self, key: &str, value: &str) -> Result<(), ConfigError> {
+    /// Adds what the line `key=value` says. After the last one: [`Self::check`].
+    ///
+    /// # Errors
+    /// When it is no line of a configuration, or contradicts an earlier one.
+    pub fn read_line(&mut self, key: &str, value: &str) -> Result<(), ConfigError> {
         if key == "version" {
             self.version = Zxid(i64::from_str_radix(value, 16).map_err(|_| number(value))?);
             return Ok(());
@@ -107,7 +111,11 @@ impl QuorumConfig {
         }
     }
 
-    fn check(&mut self) -> Result<(), ConfigError> {
+    /// Whether all lines together make a configuration. Weights that were not given become 1.
+    ///
+    /// # Errors
+    /// What is missing, or does not fit together.
+    pub fn check(&mut self) -> Result<(), ConfigError> {
         let voters: Vec<_> = self.voters().collect();
         if voters.is_empty() {
             return Err(ConfigError::NoParticipant);
@@ -130,7 +138,7 @@ impl FromStr for QuorumConfig {
     type Err = ConfigError;
 
     fn from_str(text: &str) -> Result<Self, ConfigError> {
-        let mut config = Self { members: BTreeMap::new(), hierarchy: None, version: Zxid::ZERO };
+        let mut config = Self::default();
         for line in text.lines().map(str::trim) {
             if line.is_empty() || line.starts_with(['#', '!']) {
                 continue;

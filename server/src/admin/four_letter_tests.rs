@@ -116,7 +116,7 @@ fn conf_and_envi_have_apaches_lines() {
     let keys = |text: &str| -> Vec<String> {
         text.lines().map(|line| line.split('=').next().unwrap_or_default().to_owned()).collect()
     };
-    let config = Config::parse(None, "", &[]).expect("defaults");
+    let config = Config::load(None, "", &[]).expect("defaults");
     assert_eq!(keys(&conf(&config, 2181, 1, 2)), keys(&captured_text("clientPort=")));
     assert_eq!(keys(&envi(&Environment::read())), keys(&captured_text("Environment:")));
 }

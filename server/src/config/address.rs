@@ -4,7 +4,10 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 use std::path::Path;
 
+use menagerie_wire::address::HostPort;
+
 use super::error::ConfigError;
+use super::members::DoorLine;
 use super::settings::{Setting, Settings};
 
 /// Apache's client port, and the only door of a server without a file.
@@ -32,12 +35,11 @@ impl ClientAddress {
         }
     }
 
-    /// Reads `clientPort` and `clientPortAddress`, then `member`: key and client part
-    /// (`[address:]port`) of a single `server.N` line.
+    /// Reads `clientPort` and `clientPortAddress`, and what the own `server.N` line says beside.
     // ZooKeeper: QuorumPeerConfig.parseProperties, setupClientPort.
     pub(super) fn take(
         file: Option<&Path>,
-        member: Option<(String, Setting)>,
+        line: Option<DoorLine>,
         s: &mut Settings,
     ) -> Result<Self, ConfigError> {
         let port = s.number("clientPort", 0..=u16::MAX, "a TCP port")?;
@@ -48,10 +50,18 @@ impl ClientAddress {
             None if file.is_none() => Some(Ipv4Addr::LOCALHOST.into()),
             None => None,
         };
-        match (port, member, file) {
-            (Some(port), ..) => Ok(Self { ip, port }),
-            (None, Some((key, client)), _) => Self::of_member(&client.value)
-                .ok_or_else(|| client.refuse(&key, "[address:]port after the ;")),
+        let given = port.map(|port| Self { ip, port });
+        match (given, line, file) {
+            (Some(given), Some(line), _) if line.binding => {
+                let (own, key, setting) = Self::of_line(line)?;
+                if given.agrees_with(own) {
+                    return Ok(own);
+                }
+                let expected = format!("the client address that clientPort says, {given}");
+                Err(setting.refuse(&key, expected))
+            }
+            (Some(given), ..) => Ok(given),
+            (None, Some(line), _) => Self::of_line(line).map(|(own, ..)| own),
             (None, None, None) => Ok(Self { ip, port: PORT_DEFAULT }),
             (None, None, Some(file)) => {
                 let (file, key) = (file.to_owned(), "clientPort");
@@ -60,18 +70,24 @@ impl ClientAddress {
         }
     }
 
-    fn of_member(client: &str) -> Option<Self> {
-        let (host, port) = match client.rsplit_once(':') {
-            Some((host, port)) => (Some(host), port),
-            None => (None, client),
-        };
-        let ip = match host {
-            None => None,
-            Some(host) => {
-                Some(resolve(host.trim_matches(['[', ']']))?).filter(|ip| !ip.is_unspecified())
+    /// The address that the line gives, and the line.
+    fn of_line(line: DoorLine) -> Result<(Self, String, Setting), ConfigError> {
+        let DoorLine { key, setting, client: HostPort { host, port }, .. } = line;
+        match resolve(host.as_str()) {
+            Some(ip) => {
+                let ip = Some(ip).filter(|ip| !ip.is_unspecified());
+                Ok((Self { ip, port }, key, setting))
             }
-        };
-        Some(Self { ip, port: port.parse().ok()? })
+            None => {
+                Err(setting.refuse(&key, format!("a client address that resolves, not {host}")))
+            }
+        }
+    }
+
+    /// Whether `line` does not contradict this: a line may narrow "every interface", not widen.
+    fn agrees_with(self, line: Self) -> bool {
+        let every = self.ip.is_none_or(|ip| ip.is_unspecified());
+        self.port == line.port && (every || self.ip == line.ip)
     }
 }
 

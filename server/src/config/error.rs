@@ -19,8 +19,10 @@ pub enum ConfigError {
     Missing { file: PathBuf, key: &'static str, expected: &'static str },
     #[error("minSessionTimeout is {min_ms} ms: expected at most maxSessionTimeout, {max_ms} ms")]
     SessionTimeouts { min_ms: i32, max_ms: i32 },
-    #[error("{origin}: {what}: this release serves as a standalone server only")]
-    Ensemble { origin: Origin, what: String },
+    #[error("{origin}: {what}")]
+    Members { origin: Origin, what: String },
+    #[error("{}: {found}: expected {expected}", file.display())]
+    MyId { file: PathBuf, found: String, expected: String },
 }
 
 /// Where a setting was found.

@@ -18,6 +18,10 @@ pub const SESSION_TICKS_MAX: i32 = 20;
 /// The largest tick whose multiple above still is an int on the wire.
 pub const TICK_MS_MAX: i32 = i32::MAX / SESSION_TICKS_MAX;
 
+/// How long one attempt to reach an election port may take.
+// ZooKeeper: QuorumCnxManager.cnxTO.
+pub const ELECTION_CONNECT_MS_DEFAULT: u64 = 5_000;
+
 /// Connections per client address with a configuration file; without one there is no bound.
 pub const CNXNS_PER_ADDRESS_DEFAULT: i64 = 60;
 

@@ -9,14 +9,19 @@ use std::time::Duration;
 
 use menagerie_wire::frame::JUTE_MAXBUFFER_DEFAULT;
 
+use super::members::{self, Beside, DoorLine};
 use super::settings::Settings;
 use super::{
     AccessConfig, AclSchemes, ClientAddress, ClientConfig, Config, ConfigError, CoreConfig,
-    LogConfig, Secret, SessionConfig, SnapshotConfig, TreeConfig, Whitelist, cores, limits,
-    members,
+    LogConfig, ReadFile, Secret, SessionConfig, SnapshotConfig, TreeConfig, Whitelist, cores,
+    limits,
 };
 
-pub(super) fn config(file: Option<&Path>, mut settings: Settings) -> Result<Config, ConfigError> {
+pub(super) fn config(
+    file: Option<&Path>,
+    mut settings: Settings,
+    read: &ReadFile<'_>,
+) -> Result<Config, ConfigError> {
     let s = &mut settings;
     let data_dir = match (s.text("dataDir").filter(|dir| !dir.is_empty()), file) {
         (Some(dir), _) => PathBuf::from(dir),
@@ -27,24 +32,38 @@ pub(super) fn config(file: Option<&Path>, mut settings: Settings) -> Result<Conf
         }
     };
     let data_log_dir = s.text("dataLogDir").filter(|dir| !dir.is_empty());
+    let (sessions, tree) = (sessions(s)?, tree(s)?);
+    let beside = Beside {
+        file,
+        data_dir: &data_dir,
+        tick_ms: sessions.tick_ms.unsigned_abs(),
+        extended_types: tree.extended_types,
+        read,
+    };
+    let members = members::take(s, &beside)?;
     Ok(Config {
         data_log_dir: data_log_dir.map_or_else(|| data_dir.clone(), PathBuf::from),
         data_dir,
-        client: client(file, s)?,
-        sessions: sessions(s)?,
+        client: client(file, members.door, s)?,
+        ensemble: members.ensemble,
+        sessions,
         log: log(s)?,
         snapshots: snapshots(s)?,
-        tree: tree(s)?,
+        tree,
         access: access(s)?,
         cores: core_config(s)?,
         whitelist: whitelist(s)?,
+        warnings: members.warnings,
         unknown_keys: settings.into_untaken_keys(),
         file: file.map(Path::to_owned),
     })
 }
 
-fn client(file: Option<&Path>, s: &mut Settings) -> Result<ClientConfig, ConfigError> {
-    let member = members::take(s)?;
+fn client(
+    file: Option<&Path>,
+    line: Option<DoorLine>,
+    s: &mut Settings,
+) -> Result<ClientConfig, ConfigError> {
     let per_address = match s.number("maxClientCnxns", i64::MIN..=i64::MAX, "connections")? {
         Some(count) => count,
         None if file.is_some() => limits::CNXNS_PER_ADDRESS_DEFAULT,
@@ -54,7 +73,7 @@ fn client(file: Option<&Path>, s: &mut Settings) -> Result<ClientConfig, ConfigE
     let backlog = s.number("clientPortListenBacklog", -1..=i32::MAX, "connections")?;
     let handshake = s.number("nio.sessionlessCnxnTimeout", 1..=WAIT_MS_MAX, "milliseconds")?;
     Ok(ClientConfig {
-        address: ClientAddress::take(file, member, s)?,
+        address: ClientAddress::take(file, line, s)?,
         listen_backlog: backlog.filter(|&n| n > 0).unwrap_or(limits::LISTEN_BACKLOG_DEFAULT),
         cnxns_per_address_max: bound(per_address),
         cnxns_max: bound(altogether),

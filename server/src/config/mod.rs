@@ -10,6 +10,7 @@
 
 mod address;
 mod cores;
+mod ensemble;
 mod error;
 pub mod limits;
 mod meaning;
@@ -17,13 +18,17 @@ mod members;
 mod properties;
 mod secret;
 mod settings;
+#[cfg(test)]
+mod testing;
 mod whitelist;
 
+use std::io;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 pub use address::ClientAddress;
+pub use ensemble::{DigestMismatch, Ensemble};
 pub use error::{ConfigError, Origin};
 pub use secret::Secret;
 pub use whitelist::Whitelist;
@@ -41,6 +46,8 @@ pub struct Config {
     /// Home of the log. `dataLogDir`; default: `data_dir`.
     pub data_log_dir: PathBuf,
     pub client: ClientConfig,
+    /// The other members, `None` for a standalone server.
+    pub ensemble: Option<Ensemble>,
     pub sessions: SessionConfig,
     pub log: LogConfig,
     pub snapshots: SnapshotConfig,
@@ -49,6 +56,8 @@ pub struct Config {
     pub cores: CoreConfig,
     /// Words that a probe may use. `4lw.commands.whitelist`; default: `srvr`.
     pub whitelist: Whitelist,
+    /// What can be followed and was hardly meant so, each to be said in a line.
+    pub warnings: Vec<String>,
     /// Keys that were given and mean nothing here, to be named in one warning.
     pub unknown_keys: Vec<String>,
 }
@@ -179,6 +188,9 @@ pub struct CoreConfig {
     pub cores: Option<Vec<usize>>,
 }
 
+/// Reads a whole file: `zoo.cfg`, the dynamic file it names, `myid`.
+pub type ReadFile<'a> = dyn Fn(&Path) -> io::Result<Vec<u8>> + 'a;
+
 /// One setting from the command line: it wins over the file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Override {
@@ -198,39 +210,41 @@ impl Config {
         jvm_flags: &str,
         overrides: &[Override],
     ) -> Result<Self, ConfigError> {
-        let unreadable =
-            |path: &Path, source| ConfigError::Unreadable { file: path.to_owned(), source };
-        let bytes = match file {
-            Some(path) => std::fs::read(path).map_err(|error| unreadable(path, error))?,
-            None => Vec::new(),
-        };
-        Self::parse(file.map(|path| (path, bytes.as_slice())), jvm_flags, overrides)
+        Self::load_with(file, jvm_flags, overrides, &|path| std::fs::read(path))
     }
 
-    /// As [`Config::load`], with the file's bytes in hand.
-    pub fn parse(
-        file: Option<(&Path, &[u8])>,
+    /// As [`Config::load`], from where `read` finds the files.
+    pub fn load_with(
+        file: Option<&Path>,
         jvm_flags: &str,
         overrides: &[Override],
+        read: &ReadFile<'_>,
     ) -> Result<Self, ConfigError> {
         let mut settings = Settings::default();
         settings.set_jvm_flags(jvm_flags);
-        if let Some((path, bytes)) = file {
-            settings.set_file(path, bytes)?;
+        if let Some(path) = file {
+            let bytes = match read(path) {
+                Ok(bytes) => bytes,
+                Err(source) => {
+                    return Err(ConfigError::Unreadable { file: path.to_owned(), source });
+                }
+            };
+            settings.set_file(path, &bytes)?;
         }
         for Override { option, key, value } in overrides {
             settings.set(key, value, Origin::CommandLine(option));
         }
-        meaning::config(file.map(|(path, _)| path), settings)
+        meaning::config(file, settings, read)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::testing::load;
     use super::*;
 
     fn parse(text: &str) -> Result<Config, ConfigError> {
-        Config::parse(Some((Path::new("zoo.cfg"), text.as_bytes())), "", &[])
+        load(text, &[], &[])
     }
 
     fn refuse(line: &str, expect: &str) {
@@ -257,7 +271,7 @@ mod tests {
 
     #[test]
     fn without_a_file_the_door_is_local_and_open() {
-        let config = Config::parse(None, "", &[]).expect("nothing to refuse");
+        let config = Config::load(None, "", &[]).expect("nothing to refuse");
         assert_eq!(config.client.address.to_string(), "127.0.0.1:2181");
         assert_eq!(config.client.cnxns_per_address_max, None);
         assert_eq!(config.data_dir, Path::new("./menagerie-data"));
@@ -268,12 +282,12 @@ mod tests {
     fn the_command_line_wins_over_the_file() {
         let option =
             Override { option: "--shards", key: "menagerie.shards".into(), value: "3".into() };
-        let file = (Path::new("zoo.cfg"), &b"dataDir=/d\nclientPort=0\nmenagerie.shards=2"[..]);
-        let config = Config::parse(Some(file), "", &[option]).expect("a good file");
+        let text = "dataDir=/d\nclientPort=0\nmenagerie.shards=2";
+        let config = load(text, &[], &[option]).expect("a good file");
         assert_eq!(config.cores.shards, NonZeroUsize::new(3));
         let option =
             Override { option: "--shards", key: "menagerie.shards".into(), value: "0".into() };
-        let error = Config::parse(None, "", &[option]).expect_err("no shard at all");
+        let error = Config::load(None, "", &[option]).expect_err("no shard at all");
         let expect = "command line, --shards: menagerie.shards=0: \
                       expected a whole number of shards from 1 to 1024";
         assert_eq!(error.to_string(), expect);
@@ -290,19 +304,6 @@ mod tests {
         check("server.1=zoo1:2888:3888:participant;127.0.0.1:99", "127.0.0.1:99");
         check("server.1=zoo1:2888:3888;0.0.0.0:99", "*:99");
         check("server.1=zoo1:2888:3888;[::1]:99", "[::1]:99");
-    }
-
-    #[test]
-    fn an_ensemble_is_refused_with_the_line() {
-        let only = ": this release serves as a standalone server only";
-        let three = "server.1=a:1:2\nserver.2=b:1:2\nserver.3=c:1:2:observer";
-        refuse(three, &format!("zoo.cfg:5: server.3 makes 2 voting members and 1 observers{only}"));
-        refuse(
-            "standaloneEnabled=false",
-            &format!(
-                "zoo.cfg:3: standaloneEnabled=false asks for an ensemble even of one member{only}"
-            ),
-        );
     }
 
     #[test]

@@ -63,6 +63,11 @@ impl Settings {
         Ok(())
     }
 
+    /// A look at a setting that is still to be read.
+    pub(super) fn clone_of(&self, key: &str) -> Option<Setting> {
+        self.by_key.get(key).cloned()
+    }
+
     pub(super) fn take(&mut self, key: &str) -> Option<Setting> {
         self.by_key.remove(key)
     }
