@@ -9,7 +9,7 @@ use crate::scratch::Scratch;
 use crate::server_config::{ServerConfig, free_address};
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -38,16 +38,7 @@ impl Apache {
         let config = config.clone().key("admin.enableServer", false);
         let text = config.zoo_cfg(address, &scratch.path().join("data"));
         std::fs::write(&zoo_cfg, text).expect("the scratch directory is writable");
-        let process = ChildProcess::spawn(
-            Command::new("java")
-                .args(["-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp"])
-                .arg(jars().join("*"))
-                .args(config.jvm_flags())
-                .arg("org.apache.zookeeper.server.quorum.QuorumPeerMain")
-                .arg(&zoo_cfg)
-                .current_dir(scratch.path())
-                .stdout(Stdio::null()),
-        );
+        let process = ChildProcess::spawn(command(&config, &zoo_cfg).current_dir(scratch.path()));
         let mut apache = Self {
             address,
             process: process.expect("`java` is installed (tests/install)"),
@@ -64,7 +55,7 @@ impl Apache {
 
     /// The directory that holds `zoo.cfg` and the data.
     #[must_use]
-    pub fn directory(&self) -> &std::path::Path {
+    pub fn directory(&self) -> &Path {
         self.scratch.path()
     }
 
@@ -81,6 +72,22 @@ impl Apache {
             }
         }
     }
+}
+
+/// What starts a server on the file `zoo_cfg`.
+///
+/// # Panics
+/// When the jars are missing.
+pub(crate) fn command(config: &ServerConfig, zoo_cfg: &Path) -> Command {
+    let mut command = Command::new("java");
+    command
+        .args(["-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp"])
+        .arg(jars().join("*"))
+        .args(config.jvm_flags())
+        .arg("org.apache.zookeeper.server.quorum.QuorumPeerMain")
+        .arg(zoo_cfg)
+        .stdout(Stdio::null());
+    command
 }
 
 fn jars() -> PathBuf {

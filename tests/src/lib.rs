@@ -8,6 +8,7 @@ pub mod apache;
 pub mod checkout;
 pub mod child_process;
 pub mod differential;
+pub mod ensemble;
 pub mod golden;
 pub mod kill_loop;
 pub mod random;

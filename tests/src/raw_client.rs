@@ -13,6 +13,7 @@ use menagerie_wire::proto::{
     ConnectRequest, ConnectResponse, Create, PASSWD_LEN, PathVersion, PathWatch, ReplyHeader,
     RequestHeader, SetData,
 };
+use std::collections::VecDeque;
 use std::io::{self, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
@@ -26,6 +27,44 @@ pub struct RawClient {
     stream: TcpStream,
     xid: Xid,
     session: ConnectResponse,
+    events: VecDeque<Reply>,
+}
+
+/// What a client says first.
+#[derive(Clone, Debug)]
+pub struct Introduction {
+    pub timeout_ms: i32,
+    /// [`SessionId::NONE`] asks for a new session.
+    pub session_id: SessionId,
+    pub passwd: [u8; PASSWD_LEN],
+    /// A server that is behind it turns the client away.
+    pub last_zxid_seen: Zxid,
+    /// A server that is silent for so long is taken for dead, now and on every later request.
+    pub answer_time_max: Duration,
+}
+
+impl Introduction {
+    /// Asks for a new session.
+    #[must_use]
+    pub const fn new(timeout_ms: i32) -> Self {
+        Self {
+            timeout_ms,
+            session_id: SessionId::NONE,
+            passwd: [0; PASSWD_LEN],
+            last_zxid_seen: Zxid::ZERO,
+            answer_time_max: ANSWER_TIME_MAX,
+        }
+    }
+
+    /// Asks for `session` again.
+    #[must_use]
+    pub const fn again(session: &ConnectResponse) -> Self {
+        Self {
+            session_id: session.session_id,
+            passwd: session.passwd,
+            ..Self::new(session.timeout_ms)
+        }
+    }
 }
 
 /// A reply: its header and the bytes behind it.
@@ -41,7 +80,7 @@ impl RawClient {
     /// # Errors
     /// When the connection fails or ends before the answer.
     pub fn connect(address: SocketAddr, timeout_ms: i32) -> io::Result<Self> {
-        Self::shake_hands(address, timeout_ms, SessionId::NONE, [0; PASSWD_LEN])
+        Self::introduce(address, &Introduction::new(timeout_ms))
     }
 
     /// Resumes `session` on a new connection; an expired one shows as [`SessionId::NONE`].
@@ -49,31 +88,32 @@ impl RawClient {
     /// # Errors
     /// As [`Self::connect`].
     pub fn resume(address: SocketAddr, session: &ConnectResponse) -> io::Result<Self> {
-        Self::shake_hands(address, session.timeout_ms, session.session_id, session.passwd)
+        Self::introduce(address, &Introduction::again(session))
     }
 
-    fn shake_hands(
-        address: SocketAddr,
-        timeout_ms: i32,
-        session_id: SessionId,
-        passwd: [u8; PASSWD_LEN],
-    ) -> io::Result<Self> {
-        let mut stream = TcpStream::connect(address)?;
+    /// Opens or resumes a session, as `introduction` says.
+    ///
+    /// # Errors
+    /// As [`Self::connect`].
+    pub fn introduce(address: SocketAddr, introduction: &Introduction) -> io::Result<Self> {
+        let answer_time_max = introduction.answer_time_max;
+        let mut stream = TcpStream::connect_timeout(&address, answer_time_max)?;
         stream.set_nodelay(true)?;
-        stream.set_read_timeout(Some(ANSWER_TIME_MAX))?;
+        stream.set_read_timeout(Some(answer_time_max))?;
         let request = ConnectRequest {
             protocol_version: 0,
-            last_zxid_seen: Zxid::ZERO,
-            timeout_ms,
-            session_id,
-            passwd: Some(&passwd),
+            last_zxid_seen: introduction.last_zxid_seen,
+            timeout_ms: introduction.timeout_ms,
+            session_id: introduction.session_id,
+            passwd: Some(&introduction.passwd),
             read_only: Some(false),
         };
         let mut bytes = Vec::new();
         frame::put(&mut bytes, &request);
         stream.write_all(&bytes)?;
         let session = ConnectResponse::from_bytes(&read_frame(&mut stream)?);
-        Ok(Self { stream, xid: Xid(0), session: session.map_err(io::Error::other)? })
+        let session = session.map_err(io::Error::other)?;
+        Ok(Self { stream, xid: Xid(0), session, events: VecDeque::new() })
     }
 
     /// What the server said to the handshake: id, password, negotiated timeout.
@@ -88,11 +128,22 @@ impl RawClient {
         self.stream
     }
 
-    /// Sends one request and waits for its reply; watch events in between are dropped.
+    /// Sends one request and waits for its reply; see [`Self::events`] for what comes before it.
     ///
     /// # Errors
     /// When the connection ends before the reply.
     pub fn call(&mut self, op: OpCode, body: &impl Encode) -> io::Result<Reply> {
+        let xid = self.send(op, body)?;
+        let reply = self.receive()?;
+        assert_eq!(reply.header.xid, xid, "replies come in the order of the requests");
+        Ok(reply)
+    }
+
+    /// Sends one request and does not wait.
+    ///
+    /// # Errors
+    /// When the connection has ended.
+    pub fn send(&mut self, op: OpCode, body: &impl Encode) -> io::Result<Xid> {
         self.xid.0 += 1;
         let header = RequestHeader { xid: self.xid, op: op as i32 };
         let mut bytes = Vec::new();
@@ -101,15 +152,28 @@ impl RawClient {
             body.encode(out);
         });
         self.stream.write_all(&bytes)?;
+        Ok(self.xid)
+    }
+
+    /// Waits for the next reply; watch events before it are kept.
+    ///
+    /// # Errors
+    /// When the connection ends before it.
+    pub fn receive(&mut self) -> io::Result<Reply> {
         loop {
             let payload = read_frame(&mut self.stream)?;
             let mut reader = Reader::new(&payload);
             let header = ReplyHeader::decode(&mut reader).map_err(io::Error::other)?;
             if header.xid != Xid::NOTIFICATION {
-                assert_eq!(header.xid, self.xid, "replies come in the order of the requests");
                 return Ok(Reply { header, body: reader.rest().to_vec() });
             }
+            self.events.push_back(Reply { header, body: reader.rest().to_vec() });
         }
+    }
+
+    /// Watch events in the order in which they came, each with its header; taken by the caller.
+    pub const fn events(&mut self) -> &mut VecDeque<Reply> {
+        &mut self.events
     }
 
     /// Creates a node open to the world; `flags` as in [`Create`].
@@ -187,8 +251,20 @@ impl Encode for Nothing {
 /// # Errors
 /// When the connection fails or stays open.
 pub fn four_letter(address: SocketAddr, word: &str) -> io::Result<String> {
-    let mut stream = TcpStream::connect(address)?;
-    stream.set_read_timeout(Some(ANSWER_TIME_MAX))?;
+    four_letter_within(address, word, ANSWER_TIME_MAX)
+}
+
+/// As [`four_letter`], from a server that may be unable to answer.
+///
+/// # Errors
+/// As [`four_letter`], and when the server is silent for `answer_time_max`.
+pub fn four_letter_within(
+    address: SocketAddr,
+    word: &str,
+    answer_time_max: Duration,
+) -> io::Result<String> {
+    let mut stream = TcpStream::connect_timeout(&address, answer_time_max)?;
+    stream.set_read_timeout(Some(answer_time_max))?;
     stream.write_all(word.as_bytes())?;
     let mut text = String::new();
     stream.read_to_string(&mut text)?;

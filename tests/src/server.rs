@@ -9,7 +9,7 @@ use crate::scratch::Scratch;
 use crate::server_config::{ServerConfig, free_address};
 use rustix::process::Signal;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 use std::time::Duration;
 
@@ -114,10 +114,19 @@ fn spawn(scratch: &Scratch, address: SocketAddr, config: &ServerConfig) -> Child
     let zoo_cfg = scratch.path().join("zoo.cfg");
     let text = config.zoo_cfg(address, &scratch.path().join("data"));
     std::fs::write(&zoo_cfg, text).expect("the scratch directory is writable");
+    let mut command = command(config, &zoo_cfg);
+    ChildProcess::spawn(command.current_dir(scratch.path())).expect("the binary can be executed")
+}
+
+/// What starts a server on the file `zoo_cfg`.
+///
+/// # Panics
+/// As [`binary`].
+pub(crate) fn command(config: &ServerConfig, zoo_cfg: &Path) -> Command {
     let mut command = Command::new(binary());
-    command.arg("server").arg(&zoo_cfg).current_dir(scratch.path()).stdout(Stdio::null());
+    command.arg("server").arg(zoo_cfg).stdout(Stdio::null());
     command.env("SERVER_JVMFLAGS", config.jvm_flags().join(" "));
-    ChildProcess::spawn(&mut command).expect("the binary can be executed")
+    command
 }
 
 fn spawn_ready(scratch: &Scratch, address: SocketAddr, config: &ServerConfig) -> ChildProcess {

@@ -1,0 +1,301 @@
+//! Ensembles of real processes: Apache ZooKeeper's, Menagerie's, or both mixed.
+//!
+//! An [`Ensemble`] starts [`Node`]s that know each other, says who leads, and is where faults are
+//! done: processes are killed, paused and emptied, links between servers are blocked and delayed
+//! ([`links`]). The servers speak to each other through relays of this process ([`relay`]), so that
+//! all this works on loopback and without privileges; with [`Network::Direct`] nothing stands
+//! between them, for figures of time. Everything dies with the test.
+
+pub mod links;
+pub mod node;
+pub mod relay;
+
+use crate::ServerConfig;
+use crate::scratch::Scratch;
+use crate::server_config::free_address;
+use links::{Link, Links};
+use node::{Flavor, Mode, Node};
+use relay::{Port, Relays};
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// Five JVMs on a busy machine take their time.
+const START_TIME_MAX: Duration = Duration::from_secs(120);
+const PROBE_INTERVAL: Duration = Duration::from_millis(20);
+
+/// What stands between the servers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Network {
+    /// Loopback and nothing else: links cannot be broken.
+    Direct,
+    /// Loopback, and a relay for every server and peer.
+    Relayed,
+}
+
+/// An ensemble to be.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// The voters, with the ids 1, 2, …
+    pub voters: Vec<Flavor>,
+    /// The observers, with the ids after them.
+    pub observers: Vec<Flavor>,
+    /// Keys for all servers, beside those that name the members and ports.
+    pub config: ServerConfig,
+    pub network: Network,
+}
+
+impl Plan {
+    /// An ensemble of one flavor behind relays, with short ticks.
+    #[must_use]
+    pub fn new(flavor: Flavor, voters: usize, observers: usize) -> Self {
+        let config = ServerConfig::new()
+            .key("tickTime", 500)
+            .key("initLimit", 20)
+            .key("syncLimit", 4)
+            .key("maxClientCnxns", 0)
+            .key("4lw.commands.whitelist", "*");
+        Self {
+            voters: vec![flavor; voters],
+            observers: vec![flavor; observers],
+            config,
+            network: Network::Relayed,
+        }
+    }
+}
+
+/// Servers that know each other, killed when dropped.
+#[derive(Debug)]
+pub struct Ensemble {
+    // In the order in which they must end.
+    nodes: BTreeMap<u64, Node>,
+    relays: Option<Relays>,
+    links: Arc<Links>,
+    scratch: Scratch,
+}
+
+impl Ensemble {
+    /// Starts all servers on empty directories and waits until all of them serve.
+    ///
+    /// # Panics
+    /// When a program is missing or the servers do not come together in time.
+    #[must_use]
+    pub fn start(plan: &Plan) -> Self {
+        let mut ensemble = Self::prepare(plan);
+        for id in ensemble.ids() {
+            ensemble.node(id).start();
+        }
+        ensemble.wait_until_in_sync();
+        ensemble
+    }
+
+    /// Everything but the processes.
+    ///
+    /// # Panics
+    /// When ports or directories cannot be had.
+    #[must_use]
+    pub fn prepare(plan: &Plan) -> Self {
+        let scratch = Scratch::new("ensemble");
+        let flavors: Vec<_> = plan.voters.iter().chain(&plan.observers).copied().collect();
+        let ids = 1..=flavors.len() as u64;
+        let servers: BTreeMap<u64, [SocketAddr; 2]> =
+            ids.clone().map(|id| (id, [free_address(), free_address()])).collect();
+        let links = Arc::new(Links::default());
+        let relays = (plan.network == Network::Relayed).then(|| {
+            let relays = Relays::start(&servers, Arc::clone(&links));
+            relays.expect("loopback has ports for every pair of servers")
+        });
+        let is_observer = |id: u64| id > plan.voters.len() as u64;
+        let node = |(id, flavor)| {
+            let mut config = plan.config.clone();
+            for (&peer, &[quorum, election]) in &servers {
+                let address = |port, own| match &relays {
+                    Some(relays) if peer != id => relays.address(id, peer, port),
+                    _ => own,
+                };
+                let quorum = address(Port::Quorum, quorum);
+                let election = address(Port::Election, election).port();
+                let role = if is_observer(peer) { "observer" } else { "participant" };
+                config =
+                    config.key(&format!("server.{peer}"), format!("{quorum}:{election}:{role}"));
+            }
+            if is_observer(id) {
+                config = config.key("peerType", "observer");
+            }
+            let directory = scratch.path().join(format!("node{id}"));
+            (id, Node::new(id, flavor, is_observer(id), free_address(), config, directory))
+        };
+        let nodes = ids.zip(flavors).map(node).collect();
+        Self { nodes, relays, links, scratch }
+    }
+
+    /// The directory that holds a directory for each server.
+    #[must_use]
+    pub fn directory(&self) -> &std::path::Path {
+        self.scratch.path()
+    }
+
+    #[must_use]
+    pub fn ids(&self) -> Vec<u64> {
+        self.nodes.keys().copied().collect()
+    }
+
+    /// The ids of those that vote.
+    #[must_use]
+    pub fn voters(&self) -> Vec<u64> {
+        self.nodes.values().filter(|node| !node.is_observer()).map(Node::id).collect()
+    }
+
+    /// # Panics
+    /// When there is no such server.
+    pub fn node(&mut self, id: u64) -> &mut Node {
+        self.nodes.get_mut(&id).expect("an id of this ensemble")
+    }
+
+    /// Where clients connect, for all servers.
+    #[must_use]
+    pub fn clients(&self) -> Vec<SocketAddr> {
+        self.nodes.values().map(Node::client).collect()
+    }
+
+    /// Who says to lead. Two may for a moment: one of them has not heard of its end.
+    #[must_use]
+    pub fn leaders(&self) -> Vec<u64> {
+        let leads = |node: &&Node| node.serving().is_some_and(|s| s.mode == Mode::Leader);
+        self.nodes.values().filter(leads).map(Node::id).collect()
+    }
+
+    /// Waits for a leader: a single one.
+    ///
+    /// # Panics
+    /// When there is none in time.
+    #[must_use]
+    pub fn wait_for_leader(&self) -> u64 {
+        self.wait_for("a leader", |ensemble| match ensemble.leaders()[..] {
+            [leader] => Some(leader),
+            _ => None,
+        })
+    }
+
+    /// Waits until that server serves.
+    ///
+    /// # Panics
+    /// When it does not in time.
+    pub fn wait_until_serving(&self, id: u64) {
+        self.wait_for(&format!("server {id}"), |ensemble| ensemble.nodes[&id].serving());
+    }
+
+    /// Waits until all servers that run follow one leader and have applied what it had applied at
+    /// some moment after the call.
+    ///
+    /// # Panics
+    /// When they do not in time.
+    pub fn wait_until_in_sync(&self) {
+        let mut mark = None;
+        self.wait_for("all servers in sync", |ensemble| {
+            let serving: Vec<_> = ensemble.running().map(Node::serving).collect::<Option<_>>()?;
+            let [leader] = ensemble.leaders()[..] else { return None };
+            if mark.is_none() {
+                mark = ensemble.nodes[&leader].mark().ok();
+            }
+            let mark = mark?;
+            serving.iter().all(|s| s.zxid >= mark).then_some(())
+        });
+    }
+
+    /// Changes the link from one server to another.
+    ///
+    /// # Panics
+    /// When nothing stands between the servers.
+    pub fn set_link(&self, from: u64, to: u64, link: Link) {
+        assert!(self.relays.is_some(), "a direct network has no links to break");
+        self.links.set(from, to, link);
+    }
+
+    /// Opens every link.
+    pub fn heal_links(&self) {
+        self.links.heal();
+    }
+
+    /// Breaks every connection between two servers; they may connect again at once.
+    pub fn sever(&self, one: u64, other: u64) {
+        self.relays.as_ref().expect("connections pass through relays").sever(one, other);
+    }
+
+    fn running(&self) -> impl Iterator<Item = &Node> {
+        self.nodes.values().filter(|node| node.has_process() && !node.is_paused())
+    }
+
+    /// Asks again and again, as no server tells when it is ready.
+    fn wait_for<T>(&self, what: &str, mut ready: impl FnMut(&Self) -> Option<T>) -> T {
+        let deadline = Instant::now() + START_TIME_MAX;
+        loop {
+            if let Some(found) = ready(self) {
+                return found;
+            }
+            if Instant::now() > deadline {
+                let nodes = self.nodes.values();
+                let say = |node: &Node| {
+                    let stderr = node.stderr();
+                    let last: Vec<_> = stderr.lines().rev().take(20).collect();
+                    let last: Vec<_> = last.into_iter().rev().collect();
+                    format!("{node}: {:?}\n{}", node.serving(), last.join("\n"))
+                };
+                let all: Vec<_> = nodes.map(say).collect();
+                panic!("no {what} within {START_TIME_MAX:?}\n{}", all.join("\n"));
+            }
+            std::thread::sleep(PROBE_INTERVAL);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::raw_client::four_letter_within;
+
+    fn block(ensemble: &Ensemble, one: u64, others: &[u64]) {
+        for &other in others.iter().filter(|other| **other != one) {
+            ensemble.set_link(one, other, Link::BLOCKED);
+            ensemble.set_link(other, one, Link::BLOCKED);
+        }
+    }
+
+    #[test]
+    fn apaches_servers_are_separated_killed_and_emptied() {
+        let mut ensemble = Ensemble::start(&Plan::new(Flavor::Apache, 3, 1));
+        let first = ensemble.wait_for_leader();
+        block(&ensemble, first, &ensemble.ids());
+        ensemble.wait_for("another leader alone", |ensemble| {
+            let leaders = ensemble.leaders();
+            (leaders.len() == 1 && leaders != [first]).then_some(())
+        });
+        assert!(ensemble.node(first).mark().is_err(), "a leader without followers serves nobody");
+        ensemble.heal_links();
+        ensemble.wait_until_in_sync();
+
+        let second = ensemble.wait_for_leader();
+        ensemble.node(second).kill();
+        assert_ne!(ensemble.wait_for_leader(), second);
+        ensemble.node(second).remove_data();
+        ensemble.node(second).start();
+        ensemble.wait_until_in_sync();
+        assert!(ensemble.node(second).serving().is_some_and(|s| s.zxid >> 32 > 1));
+    }
+
+    #[test]
+    fn a_paused_server_does_not_answer_and_a_severed_connection_comes_back() {
+        let mut ensemble = Ensemble::start(&Plan::new(Flavor::Apache, 3, 0));
+        let leader = ensemble.wait_for_leader();
+        let follower = ensemble.ids().into_iter().find(|id| *id != leader).unwrap();
+        ensemble.node(follower).pause();
+        let address = ensemble.node(follower).client();
+        let answer = four_letter_within(address, "srvr", Duration::from_millis(300));
+        assert!(answer.is_err(), "{answer:?}");
+        ensemble.node(follower).go_on();
+        ensemble.wait_until_in_sync();
+        ensemble.sever(leader, follower);
+        ensemble.wait_until_in_sync();
+    }
+}
