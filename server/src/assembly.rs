@@ -81,7 +81,7 @@ impl Assembly<'_> {
 
         let shard_settings = shard_settings(config, count, &self.secret);
         let settings = sequencer_settings(config, count);
-        let sequencer = Sequencer::new(settings, self.tree, sequencer_run::now());
+        let sequencer = Sequencer::standalone(settings, self.tree, sequencer_run::now());
         let root = sequencer.committed().clone();
         let shards = Shards::new(config, count, &shard_settings, &root, &announced, &request_door);
         let door = Door {
@@ -247,6 +247,7 @@ fn sequencer_settings(config: &Config, shards: u16) -> sequencer::Settings {
         tick_ms: config.sessions.tick_ms,
         rules: rules(config),
         digests: config.tree.digest,
+        leader_serves: true,
         cleaner: CleanerSettings {
             check_interval_ms: ms(config.tree.container_check_interval),
             per_minute_max: u64::from(config.tree.container_deletes_per_minute_max),

@@ -174,6 +174,14 @@ pub fn execute_internal<'a>(
     commit(tree, stamp, prepared)
 }
 
+/// Makes an error transaction of a request that cannot be judged here.
+///
+/// # Panics
+/// As [`execute`].
+pub fn refuse<'a>(tree: &mut Tree, stamp: Stamp, code: ErrorCode) -> Executed<'a> {
+    commit(tree, stamp, Err(code))
+}
+
 /// Applies a transaction from the log or from a leader.
 ///
 /// Total and deterministic: replayed over a state that is ahead of it, it changes what Apache's

@@ -7,6 +7,8 @@
 //!
 //! Facts: ZooKeeper `ZooKeeperServer.processPacket`, `NIOServerCnxn`; spec sections 1, 5, 15, 20.
 
+use std::sync::Arc;
+
 use menagerie_engine::access;
 use menagerie_wire::frame::{self, Cut};
 use menagerie_wire::proto::{Request, RequestHeader};
@@ -14,7 +16,7 @@ use menagerie_wire::{Decode, ErrorCode, OpCode, Reader, Xid, Zxid};
 
 use crate::client::connection::{IDS_MAX, Phase, Slot};
 use crate::client::shard::Shard;
-use crate::sequencer::message::{ToSequencer, Write};
+use crate::sequencer::message::{Sync, ToSequencer, Write};
 
 /// Which way a request goes.
 enum Way {
@@ -205,12 +207,12 @@ impl Shard {
         let Some(connection) = self.connections.at_mut(index) else { return };
         let session = connection.session;
         let seal_before = connection.parked > 0;
-        let body: Box<[u8]> = body.into();
+        let body: Arc<[u8]> = body.into();
         let body_bytes = body.len();
         let Some(key) = self.key_at(index) else { return };
         if op == OpCode::Sync {
-            self.owe(index, Slot::Sync { xid, body, since_us });
-            self.outbox.push(ToSequencer::Sync { connection: key, session });
+            self.owe(index, Slot::Sync { xid, body: Box::from(&*body), since_us });
+            self.outbox.push(ToSequencer::Sync(Sync { connection: key, session, xid, body }));
         } else {
             self.owe(index, Slot::Write { xid, op, body_bytes, since_us });
             let write = Write { connection: key, session, xid, op, body, seal_before };

@@ -196,7 +196,7 @@ impl Shard {
         connection.slots.pop_front();
         self.outstanding -= 1;
         connection.owed_bytes -= body_bytes;
-        let Some(outcome) = &entry.outcome else { return };
+        let outcome = &entry.outcome;
         if is_session_moved(outcome) {
             return self.end(key);
         }

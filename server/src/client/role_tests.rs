@@ -41,7 +41,7 @@ fn publish_result(
 ) {
     let root = world.sequencer.committed().clone();
     let zxid = root.last_zxid();
-    let outcome = Some(Outcome { result, changes: Vec::new() });
+    let outcome = Outcome { result, changes: Vec::new() };
     let answer = Some((key, Answer::Reply(Xid(xid))));
     publish(world.shard(key), vec![Entry { zxid, outcome, answer }], root);
 }

@@ -185,7 +185,7 @@ impl Shard {
 
     /// Events first, then the writer's own answer.
     fn on_entry(&mut self, entry: &Entry) {
-        for change in entry.outcome.iter().flat_map(|outcome| &outcome.changes) {
+        for change in &entry.outcome.changes {
             self.on_change(entry.zxid, change);
         }
         let Some((key, answer)) = entry.answer else { return };
@@ -199,7 +199,6 @@ impl Shard {
             }
             Answer::Closed(xid) => self.fill_close(key, xid, entry.zxid),
             Answer::Expired => self.end(key),
-            Answer::Synced => self.fill_sync(key, entry.zxid),
         }
         self.filled.push(key.index);
     }

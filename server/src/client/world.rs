@@ -78,9 +78,10 @@ impl World {
             rules: settings.rules.clone(),
             cleaner,
             digests: true,
+            leader_serves: true,
         };
         let mut out = Output::default();
-        let mut sequencer = Sequencer::new(of_sequencer, tree, now);
+        let mut sequencer = Sequencer::standalone(of_sequencer, tree, now);
         sequencer.start(&mut out);
         let root = sequencer.committed().clone();
         let shard = |id| Shard::new(id, settings.clone(), root.clone(), true);
@@ -111,6 +112,7 @@ impl World {
                 self.sequencer.on_message(message, self.now, &mut self.out);
             }
         }
+        self.sequencer.settle(&mut self.out);
         self.deliver();
     }
 
@@ -119,9 +121,9 @@ impl World {
         if let Some((zxid, _)) = self.out.appends.drain(..).next_back() {
             self.appended = zxid;
         }
-        if self.sequencer.close_batch() {
-            self.sequencer.on_logged(self.appended, &mut self.out);
-        }
+        self.sequencer.close_batch();
+        self.sequencer.on_logged(self.appended, self.now, &mut self.out);
+        self.sequencer.settle(&mut self.out);
         self.deliver();
     }
 

@@ -27,10 +27,20 @@ pub struct Write {
     pub xid: Xid,
     pub op: OpCode,
     /// The request's body as it came; the shard has seen that it decodes.
-    pub body: Box<[u8]>,
+    pub body: Arc<[u8]>,
     /// The session has reads waiting ahead of this write: they must not see it, so a root must be
     /// sealed before it.
     pub seal_before: bool,
+}
+
+/// A decoded `sync`: answered when everything that was committed anywhere before it is shown here.
+#[derive(Debug)]
+pub struct Sync {
+    pub connection: ConnectionKey,
+    pub session: SessionId,
+    pub xid: Xid,
+    /// The request's body as it came.
+    pub body: Arc<[u8]>,
 }
 
 /// From a shard to the sequencer.
@@ -56,11 +66,7 @@ pub enum ToSequencer {
         ids: Box<[Id<'static>]>,
     },
     Write(Write),
-    /// Answered when everything proposed before it is committed.
-    Sync {
-        connection: ConnectionKey,
-        session: SessionId,
-    },
+    Sync(Sync),
     Close {
         connection: ConnectionKey,
         session: SessionId,
@@ -90,7 +96,7 @@ pub enum ToShard {
     Refused { connection: ConnectionKey },
     /// The connection lost its session to another one: close it without a word.
     Evict { connection: ConnectionKey },
-    /// The answer to [`ToSequencer::Sync`] when nothing was outstanding.
+    /// The answer to [`ToSequencer::Sync`]: what it waits for has been published before.
     Synced { connection: ConnectionKey },
     /// Hand over what was touched, now: sessions are about to expire.
     CollectTouches { round: u64 },

@@ -1,34 +1,45 @@
 //! The heart: every write of the ensemble passes here, one after the other.
 //!
-//! This is the pure half. It takes messages of the shards, completions of the log and ticks of the
-//! clock, and leaves what must be done in [`Output`]; `run.rs` waits and carries it out.
+//! This is the pure half. It takes messages of the shards, completions of the log, words of the
+//! other members and ticks of the clock, and leaves what must be done in [`Output`]; `run.rs` waits
+//! and carries it out.
 //!
-//! The walk of a write: `engine::txn::execute` judges it on the newest prepared tree and applies it
-//! there at once, so the next one is judged on its effect; its bytes go through
-//! [`menagerie_replication::Node`] to the log; when the node says committed, the results and a
-//! sealed root go to the shards. A refused write takes the same way, as an error transaction.
+//! The walk of a write on a leader: `engine::txn::execute` judges it on the newest prepared tree and
+//! applies it there at once, so the next one is judged on its effect; its bytes go through
+//! [`menagerie_replication::Node`] to the log and to the followers; when the node says committed,
+//! the results and a sealed root go to the shards. A refused write takes the same way, as an error
+//! transaction. On a learner it goes to the leader, and comes back as a commit.
+//!
+//! What a role does is in `leading.rs` and `learning.rs`; how one begins and ends in `roles.rs`.
 //!
 //! What it does not do: touch a socket, a file or a clock. Time is handed in with every call.
 
 pub mod expiry;
 pub mod message;
+pub mod output;
 pub mod publication;
 pub mod run;
 
 mod cleaner;
+mod leading;
+mod learning;
 mod owners;
+mod pending;
 mod prepared;
+mod roles;
 mod session_ids;
 mod sessions;
+mod tail;
 
-use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use hashbrown::HashMap;
 use menagerie_engine::tree::{Root, Tree};
-use menagerie_engine::txn::{self, Caller, Executed, InternalRequest, Rules, Stamp};
-use menagerie_replication::{Effect, Effects, Event, Node, Recovered};
-use menagerie_wire::proto::Request;
+use menagerie_engine::txn::Rules;
+use menagerie_replication::{self as replication, Effect, Effects, Event, Node, Packet, Recovered};
+use menagerie_wire::notification::Notification;
+use menagerie_wire::txn::Txn;
 use menagerie_wire::{ServerId, SessionId, Xid, Zxid};
 
 use crate::admin::metrics::WriteCounters;
@@ -36,11 +47,15 @@ use crate::admin::metrics::WriteCounters;
 use cleaner::Cleaner;
 pub use cleaner::CleanerSettings;
 use expiry::Expiry;
-use message::{ConnectionKey, ToSequencer, ToShard, Write};
-use owners::Owners;
+use learning::Moving;
+use message::{ConnectionKey, ToSequencer, ToShard};
+pub use output::{Delivery, Job, Output, ToPeer};
+use owners::{Claim, Owners};
+use pending::Pending;
 use prepared::Prepared;
-use publication::{Answer, Entry, Publication};
+use publication::{Publication, Run};
 use session_ids::SessionIds;
+use tail::Tail;
 
 /// Blocks of retired tree versions freed per turn: bounds the pause that freeing may cost.
 const RECLAIM_BLOCKS_PER_TURN: usize = 4096;
@@ -50,8 +65,8 @@ const RECLAIM_BLOCKS_PER_TURN: usize = 4096;
 const DIGEST_EVERY: u32 = 128;
 const DIGESTS_KEPT: usize = 1024;
 
-/// With fewer zxids than this left in its epoch, a server begins the next one at its start: after
-/// the last of them nothing can be written.
+/// With fewer zxids than this left in its epoch, a standalone server begins the next one at its
+/// start: after the last of them nothing can be written.
 const ZXIDS_LEFT_MIN: u32 = 1 << 30;
 
 /// What the clock says, both ways.
@@ -72,100 +87,161 @@ pub struct Settings {
     /// Whether transactions carry the digest of the tree.
     pub digests: bool,
     pub cleaner: CleanerSettings,
+    /// `leaderServes`: whether clients are served while this server leads an ensemble.
+    pub leader_serves: bool,
 }
 
-/// What a turn leaves to be done: append, and tell the shards, each in order.
-#[derive(Default)]
-pub struct Output {
-    /// Transactions for the log, in zxid order.
-    pub appends: Vec<(Zxid, Arc<[u8]>)>,
-    pub deliveries: Vec<Delivery>,
-}
-
-/// News for shards.
-pub enum Delivery {
-    One(u16, ToShard),
-    /// A commit, for every shard.
-    All(Arc<Publication>),
-}
-
-impl Output {
-    fn tell(&mut self, shard: u16, message: ToShard) {
-        self.deliveries.push(Delivery::One(shard, message));
-    }
-}
-
-/// The zxid behind which a server whose log ends at `last` goes on.
+/// The zxid behind which a standalone server whose log ends at `last` goes on.
 fn first_free(last: Zxid) -> Zxid {
     let left = u32::MAX - last.counter();
     if left < ZXIDS_LEFT_MIN { Zxid::new(last.epoch().next(), 0) } else { last }
 }
 
+/// What this server does for its clients.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Part {
+    /// No leader is known, or its history is not known to be ours yet.
+    Idle,
+    Leading,
+    /// As follower or observer.
+    Learning,
+}
+
 /// The order of all writes, and what follows from it.
 pub struct Sequencer {
     settings: Settings,
-    tree: Tree,
     node: Node,
+    /// Whether it is its own ensemble by configuration.
+    alone: bool,
+    /// What votes say of the configuration.
+    membership: Arc<str>,
+    /// How to start, until that is done.
+    recovered: Option<Recovered>,
     effects: Effects,
+    now: Now,
+    part: Part,
+    /// The leader is about to leave of its own will: nothing is proposed any more.
+    stepping_down: bool,
+
+    /// The newest prepared state on a leader; the newest known one on others.
+    tree: Tree,
+    /// The newest root that was shown. Whatever is above it may still be cut off.
+    committed: Root,
+    /// What the node says to be committed.
+    committed_to: Zxid,
+    /// What the log holds above `committed`. Empty on a server that is its own ensemble.
+    tail: Tail,
+    published: u64,
+    /// Clients whose `sync` may be answered behind the next publication.
+    released: Vec<ConnectionKey>,
+    /// `sync`s that wait for the node's word, in order.
+    syncs: VecDeque<(SessionId, Xid, ConnectionKey)>,
+    owners: Owners,
+    session_ids: SessionIds,
+    pub counters: WriteCounters,
+    /// Digests of the tree at some zxids, oldest first, for `hash`.
+    digests: VecDeque<(Zxid, u64)>,
+
+    // Of a leader.
     /// The zxid of the newest judged transaction.
     last_prepared: Zxid,
     prepared: Prepared,
-    owners: Owners,
     expiry: Expiry,
     last_tick_ms: u64,
     /// How far the clock of `expiry` is behind the monotonic one.
     asleep_ms: u64,
-    session_ids: SessionIds,
     cleaner: Cleaner,
     /// The round of touches being collected, and how many shards have not answered.
     collecting: Option<(u64, u16)>,
     rounds: u64,
-    published: u64,
-    /// The newest committed root.
-    committed: Root,
-    pub counters: WriteCounters,
-    /// Digests of the tree at some zxids, oldest first, for `hash`.
-    digests: VecDeque<(Zxid, u64)>,
+    /// Events that may make the node send a snapshot: they wait for the root to be exact.
+    deferred: VecDeque<Event>,
     /// Reused for encoding.
     scratch: Vec<u8>,
+
+    // Of a learner.
+    pending: Pending,
+    /// Sessions whose clients came from elsewhere, waiting for the leader's word.
+    moving: HashMap<SessionId, VecDeque<Moving>>,
 }
 
 impl Sequencer {
-    /// A sequencer over a recovered tree. Every session gets its full timeout again.
-    pub fn new(settings: Settings, mut tree: Tree, now: Now) -> Self {
+    /// The sequencer of a server that is its own ensemble, over a recovered tree. Every session
+    /// gets its full timeout again.
+    pub fn standalone(settings: Settings, tree: Tree, now: Now) -> Self {
+        let last = first_free(tree.view().last_zxid());
+        let node = Node::standalone(settings.server);
+        let mut sequencer = Self::new(settings, node, Recovered::alone(last), tree, now);
+        sequencer.alone = true;
+        sequencer.last_prepared = last;
+        sequencer.begin_sessions();
+        sequencer
+    }
+
+    /// The sequencer of a member of an ensemble, over a recovered tree that is exact at the end of
+    /// the log.
+    pub fn member(
+        settings: Settings,
+        member: replication::Settings,
+        recovered: Recovered,
+        tree: Tree,
+        now: Now,
+    ) -> Self {
+        let membership = Arc::clone(member.membership.text());
+        assert!(tree.view().last_zxid() == recovered.last_logged, "the tree is where the log ends");
+        let mut sequencer = Self::new(settings, Node::new(member), recovered, tree, now);
+        sequencer.membership = membership;
+        sequencer
+    }
+
+    fn new(
+        settings: Settings,
+        node: Node,
+        recovered: Recovered,
+        mut tree: Tree,
+        now: Now,
+    ) -> Self {
         let committed = tree.seal();
-        let view = committed.view();
-        let mut expiry = Expiry::new(settings.tick_ms);
-        for session in view.sessions() {
-            expiry.add(session.id(), session.timeout_ms(), now.monotonic_ms);
-        }
         Self {
             tree,
-            node: Node::standalone(settings.server),
+            node,
+            alone: false,
+            membership: Arc::from(""),
+            recovered: Some(recovered),
             effects: Effects::new(),
-            last_prepared: first_free(committed.last_zxid()),
-            prepared: Prepared::default(),
+            now,
+            part: Part::Idle,
+            stepping_down: false,
+            committed_to: committed.last_zxid(),
+            committed,
+            tail: Tail::default(),
+            published: 0,
+            released: Vec::new(),
+            syncs: VecDeque::new(),
             owners: Owners::default(),
-            expiry,
+            session_ids: SessionIds::new(settings.server, now.wall_ms),
+            counters: WriteCounters::default(),
+            digests: VecDeque::new(),
+            last_prepared: Zxid::ZERO,
+            prepared: Prepared::default(),
+            expiry: Expiry::new(settings.tick_ms),
             last_tick_ms: now.monotonic_ms,
             asleep_ms: 0,
-            session_ids: SessionIds::new(settings.server, now.wall_ms),
             cleaner: Cleaner::new(settings.cleaner, now.monotonic_ms),
             collecting: None,
             rounds: 0,
-            published: 0,
-            committed,
-            counters: WriteCounters::default(),
-            digests: VecDeque::new(),
+            deferred: VecDeque::new(),
             scratch: Vec::new(),
+            pending: Pending::default(),
+            moving: HashMap::new(),
             settings,
         }
     }
 
-    /// Recovery is over: the node takes its role.
+    /// Recovery is over: the node takes its role, or looks for one.
     pub fn start(&mut self, out: &mut Output) {
-        let started = Event::Started(Recovered::alone(self.last_prepared));
-        self.node.step(started, self.last_tick_ms, &mut self.effects);
+        let recovered = self.recovered.take().expect("a sequencer starts once");
+        self.step(Event::Started(recovered));
         self.carry_out(out);
     }
 
@@ -174,163 +250,257 @@ impl Sequencer {
         &self.committed
     }
 
+    pub const fn node(&self) -> &Node {
+        &self.node
+    }
+
     pub fn digests(&self) -> Vec<(Zxid, u64)> {
         self.digests.iter().copied().collect()
     }
 
+    /// When [`Self::on_tick`] is due at the latest, on the monotonic clock.
+    pub fn deadline_ms(&self) -> Option<u64> {
+        self.node.deadline_ms()
+    }
+
     /// Takes one message of a shard.
     pub fn on_message(&mut self, message: ToSequencer, now: Now, out: &mut Output) {
+        self.now = now;
         match message {
-            ToSequencer::Connect { connection, timeout_ms, ids } => {
-                self.on_connect(connection, timeout_ms, ids, now, out);
-            }
-            ToSequencer::Resume { connection, session, timeout_ms, ids } => {
-                self.on_resume(connection, session, timeout_ms, ids, now, out);
-            }
             ToSequencer::Identify { connection, session, ids } => {
                 self.owners.identify(session, connection, ids);
-            }
-            ToSequencer::Write(write) => self.on_write(&write, now, out),
-            ToSequencer::Sync { connection, session } => self.on_sync(connection, session, out),
-            ToSequencer::Close { connection, session, xid } => {
-                if self.admit(session, connection, out) {
-                    let answer = Some((connection, Answer::Closed(xid)));
-                    self.close_session(session, xid, answer, now, out);
-                }
-            }
-            ToSequencer::Touched { sessions, round } => {
-                self.on_touched(&sessions, round, now, out);
             }
             ToSequencer::Disconnected { connection, session } => {
                 self.owners.disconnect(session, connection);
             }
+            ToSequencer::Touched { sessions, round } => self.on_touched(&sessions, round, out),
+            message => match self.part {
+                Part::Idle => turn_away(&message, out),
+                // What the leader does not judge any more is not answered: its connection is about
+                // to end, and its client cannot know whether it was done.
+                Part::Leading if self.stepping_down => {}
+                Part::Leading => self.lead_message(message, out),
+                Part::Learning => self.learn_message(message, out),
+            },
         }
+        self.carry_out(out);
     }
 
-    /// Ends the open batch and says whether the log has something to commit. Called whenever the
-    /// log is free.
-    pub fn close_batch(&mut self) -> bool {
-        self.prepared.close(&mut self.tree)
+    /// Takes what happened on the disk or among the members, but for the completions that have a
+    /// method of their own.
+    pub fn on_event(&mut self, event: Event, now: Now, out: &mut Output) {
+        self.now = now;
+        match &event {
+            Event::Received { link, packet } if !is_sound(packet) => {
+                tracing::error!("a transaction of a leader cannot be read; leaving it: {packet:?}");
+                out.peers.push(ToPeer::Close { link: *link, fault: None });
+                let closed = Event::Closed { link: *link };
+                return self.on_event(closed, now, out);
+            }
+            // These may make the node send a snapshot of what is committed: it waits until that
+            // is a root.
+            Event::LogRead { .. } | Event::Received { packet: Packet::AckEpoch { .. }, .. }
+                if self.part == Part::Leading && !self.is_settled() =>
+            {
+                self.deferred.push_back(event);
+                return;
+            }
+            Event::Closed { link } => self.owners.forget(*link),
+            Event::Drained { .. } => self.bring_forward(),
+            _ => {}
+        }
+        self.step(event);
+        self.carry_out(out);
+    }
+
+    /// Ends the open batch. Called whenever the log is free and has something to commit.
+    pub fn close_batch(&mut self) {
+        self.prepared.close(&mut self.tree);
     }
 
     /// Everything up to `zxid` is on this server's disk.
-    pub fn on_logged(&mut self, zxid: Zxid, out: &mut Output) {
-        self.node.step(Event::Logged { zxid }, self.last_tick_ms, &mut self.effects);
-        self.carry_out(out);
+    pub fn on_logged(&mut self, zxid: Zxid, now: Now, out: &mut Output) {
+        self.on_event(Event::Logged { zxid }, now, out);
         self.tree.reclaim(RECLAIM_BLOCKS_PER_TURN);
     }
 
-    /// Time has passed: sessions may be due, and nodes that live only for a while.
+    /// Time has passed: the node may have something to do, sessions may be due, and znodes that
+    /// live only for a while.
     pub fn on_tick(&mut self, now: Now, out: &mut Output) {
-        self.look_for_expiry(now, out);
-        for path in self.cleaner.due(self.tree.view(), &self.settings.rules, now) {
-            let request = InternalRequest::DeleteContainer { path: Cow::Borrowed(&path) };
-            self.execute_internal(SessionId::NONE, Xid(0), &request, None, now, out);
+        self.now = now;
+        if self.node.deadline_ms().is_some_and(|due_ms| due_ms <= now.monotonic_ms) {
+            self.step(Event::Tick);
+            self.carry_out(out);
+        }
+        self.notice_sleep();
+        if self.part == Part::Leading && !self.stepping_down {
+            self.look_for_expiry(out);
+            self.delete_due();
+            self.carry_out(out);
         }
         self.tree.reclaim(RECLAIM_BLOCKS_PER_TURN);
     }
 
-    fn on_write(&mut self, write: &Write, now: Now, out: &mut Output) {
-        if !self.admit(write.session, write.connection, out) {
-            return;
+    /// Ends a turn: what was committed in it is shown.
+    pub fn settle(&mut self, out: &mut Output) {
+        loop {
+            match self.part {
+                Part::Idle => return,
+                Part::Leading => self.publish_judged(out),
+                Part::Learning => self.publish_learned(out),
+            }
+            if !self.is_settled() {
+                return;
+            }
+            for connection in self.released.drain(..) {
+                out.tell(connection.shard, ToShard::Synced { connection });
+            }
+            let Some(event) = self.deferred.pop_front() else { return };
+            self.step(event);
+            self.carry_out(out);
         }
-        let Ok(request) = Request::decode(write.op, &write.body) else {
-            unreachable!("the shard sends on only what it could decode");
-        };
-        if write.seal_before {
-            self.prepared.seal(&mut self.tree);
-        }
-        let stamp = self.stamp(write.session, write.xid, now);
-        let ids = self.owners.ids(write.session);
-        let caller = Caller { session: write.session, ids };
-        let executed = txn::execute(&mut self.tree, &self.settings.rules, &caller, stamp, &request);
-        let answer = Some((write.connection, Answer::Reply(write.xid)));
-        self.propose(stamp.zxid, executed, answer, out);
     }
 
-    fn on_sync(&mut self, connection: ConnectionKey, session: SessionId, out: &mut Output) {
+    /// Whether everything that is committed is shown.
+    fn is_settled(&self) -> bool {
+        !self.tail.reaches(self.committed_to)
+    }
+
+    fn step(&mut self, event: Event) {
+        self.node.step(event, self.now.monotonic_ms, &mut self.effects);
+    }
+
+    /// Does what the node wants done, and what follows from that.
+    fn carry_out(&mut self, out: &mut Output) {
+        while !self.effects.is_empty() {
+            let mut effects = std::mem::take(&mut self.effects);
+            for effect in effects.drain(..) {
+                self.carry_out_one(effect, out);
+            }
+            if self.effects.is_empty() {
+                self.effects = effects;
+            }
+        }
+    }
+
+    fn carry_out_one(&mut self, effect: Effect, out: &mut Output) {
+        match effect {
+            Effect::Append { zxid, txn } => {
+                if !self.alone {
+                    self.tail.push(zxid, Arc::clone(&txn));
+                }
+                out.appends.push((zxid, txn));
+            }
+            Effect::Commit { zxid } => self.committed_to = zxid,
+            Effect::Send { link, packet } => out.peers.push(ToPeer::Send { link, packet }),
+            Effect::Close { link, fault } => {
+                self.owners.forget(link);
+                out.peers.push(ToPeer::Close { link, fault });
+            }
+            Effect::SendSnapshot { link, zxid } => {
+                let root = self.root_at(zxid);
+                out.peers.push(ToPeer::SendSnapshot { link, zxid, root });
+            }
+            Effect::Listen => out.peers.push(ToPeer::Listen),
+            Effect::StopListening => out.peers.push(ToPeer::StopListening),
+            Effect::Connect { leader } => out.peers.push(ToPeer::Connect { leader }),
+            Effect::Notify { to, state, vote } => {
+                let config = String::from(&*self.membership);
+                out.votes.push((to, Notification::new(state, vote, config)));
+            }
+            Effect::SaveEpoch { epochs } => out.jobs.push(Job::SaveEpochs(epochs)),
+            Effect::Truncate { to } => {
+                let rebuild = self.committed.last_zxid() > to;
+                out.jobs.push(Job::Truncate { to, rebuild });
+            }
+            Effect::ReceiveSnapshot { link, zxid } => {
+                out.jobs.push(Job::ReceiveSnapshot { link, zxid });
+            }
+            Effect::ReadLog { link, from } => out.jobs.push(Job::ReadLog { link, from }),
+            Effect::Drain { generation } => out.jobs.push(Job::Drain { generation }),
+            Effect::Halt => out.jobs.push(Job::Halt),
+            Effect::Lead { epoch, last_zxid } => self.lead(epoch, last_zxid, out),
+            Effect::Follow { leader, epoch } => self.learn("following", leader, epoch, out),
+            Effect::Observe { leader, epoch } => self.learn("observing", leader, epoch, out),
+            Effect::StepDown { epoch } => {
+                tracing::info!("about to hand over epoch {epoch}");
+                self.stepping_down = true;
+            }
+            Effect::StopServing { reason } => self.stop_serving(reason, out),
+            Effect::Request { link, request } => self.on_forwarded(link, request),
+            Effect::Touched { touched } => self.on_touched_elsewhere(&touched),
+            Effect::Revalidate { link, touch } => self.on_revalidate(link, touch, out),
+            Effect::Revalidated { session, valid } => self.on_revalidated(session, valid, out),
+            Effect::Synced { session, cxid } => self.on_synced(session, cxid),
+        }
+    }
+
+    /// A client asks to see everything that was committed anywhere before.
+    fn on_sync(&mut self, sync: message::Sync, out: &mut Output) {
+        let message::Sync { connection, session, xid, body } = sync;
         if !self.admit(session, connection, out) {
             return;
         }
-        let zxid = self.last_prepared;
-        if !self.prepared.answer_after_all(connection, Answer::Synced, zxid) {
-            out.tell(connection.shard, ToShard::Synced { connection });
+        self.syncs.push_back((session, xid, connection));
+        self.request(session, xid, menagerie_wire::OpCode::Sync, body, None);
+    }
+
+    fn on_synced(&mut self, session: SessionId, cxid: Xid) {
+        let at = self.syncs.iter().position(|(asker, xid, _)| (*asker, *xid) == (session, cxid));
+        let Some((_, _, connection)) = at.and_then(|at| self.syncs.remove(at)) else { return };
+        self.released.push(connection);
+    }
+
+    /// Whether `connection` speaks for `session`; one that does not is closed.
+    fn admit(&self, session: SessionId, connection: ConnectionKey, out: &mut Output) -> bool {
+        let admitted = self.owners.claim(session, connection) == Claim::Owner;
+        if !admitted {
+            out.tell(connection.shard, ToShard::Evict { connection });
         }
-    }
-
-    fn execute_internal(
-        &mut self,
-        session: SessionId,
-        xid: Xid,
-        request: &InternalRequest<'_>,
-        answer: Option<(ConnectionKey, Answer)>,
-        now: Now,
-        out: &mut Output,
-    ) {
-        let stamp = self.stamp(session, xid, now);
-        let executed = txn::execute_internal(&mut self.tree, &self.settings.rules, stamp, request);
-        self.propose(stamp.zxid, executed, answer, out);
-    }
-
-    /// The header of the next transaction; takes its zxid.
-    fn stamp(&mut self, session: SessionId, cxid: Xid, now: Now) -> Stamp {
-        self.last_prepared = self.last_prepared.next();
-        Stamp { session, cxid, zxid: self.last_prepared, time_ms: now.wall_ms }
-    }
-
-    fn propose(
-        &mut self,
-        zxid: Zxid,
-        executed: Executed<'_>,
-        answer: Option<(ConnectionKey, Answer)>,
-        out: &mut Output,
-    ) {
-        self.scratch.clear();
-        let digest = executed.digest.filter(|_| self.settings.digests);
-        executed.txn.encode(digest, &mut self.scratch);
-        let txn = Arc::from(self.scratch.as_slice());
-        self.prepared.push(Entry { zxid, outcome: Some(executed.outcome), answer });
-        self.counters.prepared += 1;
-        if zxid.counter().is_multiple_of(DIGEST_EVERY) {
-            self.note_digest(zxid);
-        }
-        self.node.step(Event::Propose { zxid, txn }, self.last_tick_ms, &mut self.effects);
-        self.carry_out(out);
+        admitted
     }
 
     // ZooKeeper: DataTree.logZxidDigest.
     fn note_digest(&mut self, zxid: Zxid) {
+        if !zxid.counter().is_multiple_of(DIGEST_EVERY) {
+            return;
+        }
         if self.digests.len() == DIGESTS_KEPT {
             self.digests.pop_front();
         }
         self.digests.push_back((zxid, self.tree.view().digest()));
     }
 
-    /// Does what the node wants done.
-    fn carry_out(&mut self, out: &mut Output) {
-        let mut effects = std::mem::take(&mut self.effects);
-        for effect in effects.drain(..) {
-            match effect {
-                Effect::Lead { epoch, last_zxid } => {
-                    assert!(last_zxid == self.last_prepared, "leading from what is prepared");
-                    tracing::info!("leading in epoch {epoch} from {last_zxid}");
-                }
-                Effect::Append { zxid, txn } => out.appends.push((zxid, txn)),
-                Effect::Commit { zxid } => self.publish(zxid, out),
-                other => unreachable!("a server that is its own ensemble: {other:?}"),
-            }
-        }
-        self.effects = effects;
-    }
-
-    fn publish(&mut self, zxid: Zxid, out: &mut Output) {
-        let runs = self.prepared.commit(zxid);
+    fn publish(&mut self, runs: Vec<Run>, out: &mut Output) {
         let Some(last) = runs.last() else { return };
         self.committed = last.root.clone();
-        assert!(self.committed.last_zxid() <= zxid, "nothing uncommitted is published");
+        assert!(self.committed.last_zxid() <= self.committed_to, "only what is committed is shown");
         self.counters.committed += runs.iter().map(|run| run.entries.len() as u64).sum::<u64>();
         self.published += 1;
         let publication = Publication { sequence: self.published, runs };
         out.deliveries.push(Delivery::All(Arc::new(publication)));
     }
+}
+
+/// Nobody is served: whoever asks for something is shown the door.
+fn turn_away(message: &ToSequencer, out: &mut Output) {
+    let connection = match message {
+        ToSequencer::Connect { connection, .. }
+        | ToSequencer::Resume { connection, .. }
+        | ToSequencer::Close { connection, .. } => *connection,
+        ToSequencer::Sync(sync) => sync.connection,
+        ToSequencer::Write(write) => write.connection,
+        ToSequencer::Identify { .. }
+        | ToSequencer::Touched { .. }
+        | ToSequencer::Disconnected { .. } => return,
+    };
+    out.tell(connection.shard, ToShard::Evict { connection });
+}
+
+/// Whether the transaction in a packet, if it has one, can be read and is what it is said to be.
+fn is_sound(packet: &Packet) -> bool {
+    let (Packet::Proposal { zxid, txn } | Packet::Inform { zxid, txn }) = packet else {
+        return true;
+    };
+    Txn::decode(txn).is_ok_and(|(txn, _)| txn.header.zxid == *zxid)
 }

@@ -1,19 +1,30 @@
 //! Which connection speaks for which session.
 //!
-//! A session has at most one owner: the connection that opened it or resumed it last. A request
-//! through any other connection is refused, so that a client which moved on cannot be overtaken by
-//! its own older requests (ZooKeeper: `SessionTrackerImpl.checkSession`, SESSIONMOVED).
+//! A session has at most one owner: the connection, or on a leader the learner, that opened it or
+//! resumed it last. A request through anybody else is refused, so that a client which moved on
+//! cannot be overtaken by its own older requests (ZooKeeper: `SessionTrackerImpl.checkSession`,
+//! SESSIONMOVED).
 
 use hashbrown::HashMap;
+use menagerie_replication::Link;
 use menagerie_wire::SessionId;
 use menagerie_wire::data::Id;
 
 use crate::sequencer::message::ConnectionKey;
 
-/// The connection of a session, and who its client has proved to be.
+/// Where the client of a session is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Seat {
+    Here(ConnectionKey),
+    /// At the learner behind this link.
+    At(Link),
+}
+
+/// The seat of a session, and who its client has proved to be.
 #[derive(Debug)]
 pub(crate) struct Owner {
-    pub(crate) connection: ConnectionKey,
+    pub(crate) seat: Seat,
+    /// Empty for a client of a learner: its requests say each time who it is.
     pub(crate) ids: Box<[Id<'static>]>,
 }
 
@@ -32,18 +43,29 @@ pub(crate) struct Owners {
 }
 
 impl Owners {
-    /// Makes `connection` the session's owner and returns the one it takes it from.
+    /// Makes `owner` the session's owner and returns the connection of this server that it takes
+    /// it from.
     pub(crate) fn take_over(&mut self, session: SessionId, owner: Owner) -> Option<ConnectionKey> {
-        let new = owner.connection;
-        let old = self.by_session.insert(session, owner).map(|old| old.connection);
-        old.filter(|&old| old != new)
+        let new = owner.seat;
+        let old = self.by_session.insert(session, owner)?;
+        if old.seat == new { None } else { old.connection() }
     }
 
     pub(crate) fn claim(&self, session: SessionId, connection: ConnectionKey) -> Claim {
         match self.by_session.get(&session) {
-            Some(owner) if owner.connection == connection => Claim::Owner,
+            Some(owner) if owner.seat == Seat::Here(connection) => Claim::Owner,
             _ => Claim::Stranger,
         }
+    }
+
+    /// The same for a learner. A session that nobody has spoken for since this reign began
+    /// belongs to whoever speaks first.
+    pub(crate) fn claim_at(&mut self, session: SessionId, link: Link) -> Claim {
+        let owner = self
+            .by_session
+            .entry(session)
+            .or_insert_with(|| Owner { seat: Seat::At(link), ids: Box::default() });
+        if owner.seat == Seat::At(link) { Claim::Owner } else { Claim::Stranger }
     }
 
     pub(crate) fn identify(
@@ -53,7 +75,7 @@ impl Owners {
         ids: Box<[Id<'static>]>,
     ) {
         if let Some(owner) = self.by_session.get_mut(&session)
-            && owner.connection == connection
+            && owner.seat == Seat::Here(connection)
         {
             owner.ids = ids;
         }
@@ -63,15 +85,42 @@ impl Owners {
         self.by_session.get(&session).map_or(&[], |owner| &owner.ids)
     }
 
-    /// The session is closed: nobody speaks for it any more.
+    /// The session is closed: nobody speaks for it any more. Returns its connection here.
     pub(crate) fn remove(&mut self, session: SessionId) -> Option<ConnectionKey> {
-        self.by_session.remove(&session).map(|owner| owner.connection)
+        self.by_session.remove(&session)?.connection()
     }
 
     /// The connection is gone, the session is not.
     pub(crate) fn disconnect(&mut self, session: SessionId, connection: ConnectionKey) {
         if self.claim(session, connection) == Claim::Owner {
             self.by_session.remove(&session);
+        }
+    }
+
+    /// The learner behind the link is gone.
+    pub(crate) fn forget(&mut self, link: Link) {
+        self.by_session.retain(|_, owner| owner.seat != Seat::At(link));
+    }
+
+    /// A role is over: all connections end.
+    pub(crate) fn clear(&mut self) {
+        self.by_session.clear();
+    }
+}
+
+impl Owner {
+    pub(crate) const fn here(connection: ConnectionKey, ids: Box<[Id<'static>]>) -> Self {
+        Self { seat: Seat::Here(connection), ids }
+    }
+
+    pub(crate) fn at(link: Link) -> Self {
+        Self { seat: Seat::At(link), ids: Box::default() }
+    }
+
+    const fn connection(&self) -> Option<ConnectionKey> {
+        match self.seat {
+            Seat::Here(connection) => Some(connection),
+            Seat::At(_) => None,
         }
     }
 }
@@ -87,7 +136,7 @@ mod tests {
     }
 
     fn owner(index: u32) -> Owner {
-        Owner { connection: connection(index), ids: Box::new([]) }
+        Owner::here(connection(index), Box::new([]))
     }
 
     #[test]
@@ -108,5 +157,20 @@ mod tests {
         assert_eq!(owners.claim(SESSION, connection(2)), Claim::Owner);
         owners.disconnect(SESSION, connection(2));
         assert_eq!(owners.claim(SESSION, connection(2)), Claim::Stranger);
+    }
+
+    #[test]
+    fn a_session_moves_between_this_server_and_its_learners() {
+        let (near, far) = (Link(1), Link(2));
+        let mut owners = Owners::default();
+        assert_eq!(owners.claim_at(SESSION, near), Claim::Owner, "nobody else has spoken");
+        assert_eq!(owners.claim_at(SESSION, far), Claim::Stranger);
+        assert_eq!(owners.take_over(SESSION, Owner::at(far)), None);
+        assert_eq!(owners.claim_at(SESSION, near), Claim::Stranger);
+        assert_eq!(owners.take_over(SESSION, owner(1)), None);
+        assert_eq!(owners.claim_at(SESSION, far), Claim::Stranger);
+        assert_eq!(owners.take_over(SESSION, Owner::at(far)), Some(connection(1)));
+        owners.forget(far);
+        assert_eq!(owners.claim_at(SESSION, near), Claim::Owner);
     }
 }

@@ -8,8 +8,7 @@ use std::collections::VecDeque;
 use menagerie_engine::tree::Tree;
 use menagerie_wire::Zxid;
 
-use crate::sequencer::message::ConnectionKey;
-use crate::sequencer::publication::{Answer, Entry, Run};
+use crate::sequencer::publication::{Entry, Run};
 
 /// One commit's worth of transactions.
 struct Batch {
@@ -41,33 +40,23 @@ impl Prepared {
         }
     }
 
-    /// Ends the open batch: it goes to the log now. Returns whether there was anything in it.
-    pub(crate) fn close(&mut self, tree: &mut Tree) -> bool {
+    /// Ends the open batch.
+    pub(crate) fn close(&mut self, tree: &mut Tree) {
         self.seal(tree);
         let runs = std::mem::take(&mut self.open_runs);
-        let Some(last) = runs.last() else { return false };
+        let Some(last) = runs.last() else { return };
         let last_zxid = last.root.last_zxid();
         self.waiting.push_back(Batch { runs, last_zxid });
-        true
     }
 
-    /// Makes `answer` wait for everything that is outstanding. `false` when nothing is.
-    pub(crate) fn answer_after_all(
-        &mut self,
-        connection: ConnectionKey,
-        answer: Answer,
-        zxid: Zxid,
-    ) -> bool {
-        let waiting = self.waiting.back_mut().and_then(|batch| batch.runs.last_mut());
-        let sealed = self.open_runs.last_mut().or(waiting);
-        let entries = match sealed {
-            _ if !self.open_entries.is_empty() => &mut self.open_entries,
-            Some(run) => &mut run.entries,
-            None => return false,
-        };
-        let answer = Some((connection, answer));
-        entries.push(Entry { zxid, outcome: None, answer });
-        true
+    /// Ends the open batch when some of it is committed already, by others' disks: it has to be
+    /// shown.
+    pub(crate) fn close_if_committed(&mut self, tree: &mut Tree, committed: Zxid) {
+        let sealed = self.open_runs.first().and_then(|run| run.entries.first());
+        let first = sealed.or(self.open_entries.first());
+        if first.is_some_and(|entry| entry.zxid <= committed) {
+            self.close(tree);
+        }
     }
 
     /// Takes out what is committed with everything up to `zxid`.

@@ -21,16 +21,16 @@ pub struct Publication {
 
 /// Transactions that become visible together.
 pub struct Run {
+    /// None when a role begins: the root is new, and nobody watches.
     pub entries: Vec<Entry>,
     /// The tree after the last of them.
     pub root: Root,
 }
 
-/// One transaction's effect, or the end of a sync.
+/// One transaction's effect.
 pub struct Entry {
     pub zxid: Zxid,
-    /// `None` for the end of a sync.
-    pub outcome: Option<Outcome>,
+    pub outcome: Outcome,
     /// Who waits for it: a connection, and what it is to be told.
     pub answer: Option<(ConnectionKey, Answer)>,
 }
@@ -46,8 +46,6 @@ pub enum Answer {
     Closed(Xid),
     /// Nothing: the session expired, the connection ends.
     Expired,
-    /// The reply of a sync.
-    Synced,
 }
 
 /// The sequence of the newest publication that every shard has in its mailbox.

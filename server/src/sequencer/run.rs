@@ -166,9 +166,10 @@ impl Running {
                 }
             }
             // In every turn: a commit that has ended is often seen before its event comes round.
-            self.collect()?;
+            self.collect(now)?;
             self.take_requests(now)?;
             self.commit()?;
+            self.parts.sequencer.settle(&mut self.out);
             self.deliver();
             yield_if_needed().await;
         }
@@ -212,7 +213,8 @@ impl Running {
     /// When the log is free, commits what was judged.
     fn commit(&mut self) -> Result<(), WalError> {
         self.append()?;
-        if !self.parts.writer.is_under_way() && self.parts.sequencer.close_batch() {
+        if !self.parts.writer.is_under_way() && self.parts.writer.pending_bytes() > 0 {
+            self.parts.sequencer.close_batch();
             self.parts.writer.submit()?;
             self.last_commit = Instant::now();
         }
@@ -220,9 +222,9 @@ impl Running {
     }
 
     /// Takes the end of a commit from the log.
-    fn collect(&mut self) -> Result<(), WalError> {
+    fn collect(&mut self, now: Now) -> Result<(), WalError> {
         if let Some(durable) = self.parts.writer.poll()? {
-            self.parts.sequencer.on_logged(durable, &mut self.out);
+            self.parts.sequencer.on_logged(durable, now, &mut self.out);
             let stats = self.parts.writer.stats();
             let counters = &mut self.parts.sequencer.counters;
             counters.batch_records.record(stats.records - self.records);
@@ -315,7 +317,8 @@ impl Running {
         self.append()?;
         self.parts.sequencer.close_batch();
         let durable = self.parts.writer.flush()?;
-        self.parts.sequencer.on_logged(durable, &mut self.out);
+        self.parts.sequencer.on_logged(durable, now(), &mut self.out);
+        self.parts.sequencer.settle(&mut self.out);
         self.deliver();
         self.parts.writer.close()?;
         tracing::info!("the log is synced up to {durable}");

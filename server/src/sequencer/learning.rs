@@ -1,0 +1,162 @@
+//! What a follower or observer does: it sends its clients' writes to the leader, and applies what
+//! comes back as commits.
+//!
+//! It judges nothing. Who waits for an answer is found by the session and cxid in the transaction.
+//!
+//! Facts: ZooKeeper `FollowerRequestProcessor`, `CommitProcessor`, `LearnerZooKeeperServer`.
+
+use std::sync::Arc;
+
+use menagerie_engine::txn;
+use menagerie_replication::{Event, ForwardedRequest};
+use menagerie_wire::data::Id;
+use menagerie_wire::quorum::Touch;
+use menagerie_wire::txn::{DIGEST_VERSION, Txn, TxnDigest, TxnHeader};
+use menagerie_wire::{OpCode, SessionId, Xid, Zxid};
+
+use super::message::{ConnectionKey, ToSequencer, ToShard, Write};
+use super::owners::Owner;
+use super::pending::Waiting;
+use super::publication::{Answer, Entry, Run};
+use super::{Output, Sequencer};
+
+/// A client that came with its session, and waits for the leader's word.
+pub(super) struct Moving {
+    connection: ConnectionKey,
+    timeout_ms: i32,
+    ids: Box<[Id<'static>]>,
+}
+
+impl Sequencer {
+    pub(super) fn learn_message(&mut self, message: ToSequencer, out: &mut Output) {
+        match message {
+            ToSequencer::Connect { connection, timeout_ms, ids } => {
+                self.ask_for_session(connection, timeout_ms, ids);
+            }
+            ToSequencer::Resume { connection, session, timeout_ms, ids } => {
+                let moving = Moving { connection, timeout_ms, ids };
+                self.moving.entry(session).or_default().push_back(moving);
+                self.step(Event::Revalidate(Touch { session, timeout_ms }));
+            }
+            ToSequencer::Write(write) => self.send_on(write, out),
+            ToSequencer::Sync(sync) => self.on_sync(sync, out),
+            ToSequencer::Close { connection, session, xid } => {
+                if self.admit(session, connection, out) {
+                    let answer = Answer::Closed(xid);
+                    let waiting = Waiting { cxid: xid, connection, answer, seal_before: false };
+                    self.pending.push(session, waiting);
+                    self.request(session, xid, OpCode::CloseSession, Arc::from([]), None);
+                }
+            }
+            ToSequencer::Identify { .. }
+            | ToSequencer::Touched { .. }
+            | ToSequencer::Disconnected { .. } => unreachable!("the same whatever the role"),
+        }
+    }
+
+    /// A session begins everywhere by the leader's transaction; its id comes from here.
+    fn ask_for_session(
+        &mut self,
+        connection: ConnectionKey,
+        timeout_ms: i32,
+        ids: Box<[Id<'static>]>,
+    ) {
+        let view = self.tree.view();
+        let session = self.session_ids.next(|id| view.session(id).is_some());
+        self.owners.take_over(session, Owner::here(connection, ids));
+        let answer = Answer::Connected { session, timeout_ms };
+        let waiting = Waiting { cxid: Xid(0), connection, answer, seal_before: false };
+        self.pending.push(session, waiting);
+        let body = Arc::from(timeout_ms.to_be_bytes());
+        self.request(session, Xid(0), OpCode::CreateSession, body, None);
+    }
+
+    fn send_on(&mut self, write: Write, out: &mut Output) {
+        let Write { connection, session, xid, op, body, seal_before } = write;
+        if !self.admit(session, connection, out) {
+            return;
+        }
+        let answer = Answer::Reply(xid);
+        self.pending.push(session, Waiting { cxid: xid, connection, answer, seal_before });
+        let authinfo = Some(self.owners.ids(session).to_vec());
+        self.request(session, xid, op, body, authinfo);
+    }
+
+    /// Asks the leader, who may be this server itself.
+    pub(super) fn request(
+        &mut self,
+        session: SessionId,
+        cxid: Xid,
+        op: OpCode,
+        body: Arc<[u8]>,
+        authinfo: Option<Vec<Id<'static>>>,
+    ) {
+        self.step(Event::Request(ForwardedRequest { session, cxid, op, body, authinfo }));
+    }
+
+    /// The leader's word on a client that came with its session.
+    pub(super) fn on_revalidated(&mut self, session: SessionId, valid: bool, out: &mut Output) {
+        let Some(queue) = self.moving.get_mut(&session) else { return };
+        let moving = queue.pop_front();
+        if queue.is_empty() {
+            self.moving.remove(&session);
+        }
+        let Some(Moving { connection, timeout_ms, ids }) = moving else { return };
+        if !valid {
+            out.tell(connection.shard, ToShard::Refused { connection });
+            return;
+        }
+        if let Some(old) = self.owners.take_over(session, Owner::here(connection, ids)) {
+            out.tell(old.shard, ToShard::Evict { connection: old });
+        }
+        out.tell(connection.shard, ToShard::Resumed { connection, session, timeout_ms });
+    }
+
+    /// Applies what is committed, and shows it.
+    pub(super) fn publish_learned(&mut self, out: &mut Output) {
+        let (mut runs, mut entries) = (Vec::new(), Vec::new());
+        while let Some((zxid, bytes)) = self.tail.pop(self.committed_to) {
+            let (txn, digest) = Txn::decode(&bytes).expect("it was read before it was logged");
+            let waiting = self.waiting_for(&txn.header, out);
+            if waiting.is_some_and(|waiting| waiting.seal_before) && !entries.is_empty() {
+                let entries = std::mem::take(&mut entries);
+                runs.push(Run { entries, root: self.tree.seal() });
+            }
+            let outcome = txn::apply(&mut self.tree, &txn);
+            self.compare(zxid, digest);
+            let mut answer = waiting.map(|waiting| (waiting.connection, waiting.answer));
+            if txn.header.op == OpCode::CloseSession {
+                let owner = self.owners.remove(txn.header.client_id);
+                answer = answer.or(owner.map(|connection| (connection, Answer::Expired)));
+            }
+            entries.push(Entry { zxid, outcome, answer });
+            self.note_digest(zxid);
+        }
+        if !entries.is_empty() {
+            runs.push(Run { entries, root: self.tree.seal() });
+        }
+        self.publish(runs, out);
+    }
+
+    /// Who waits for a transaction. Those who wait in vain in front of it are sent away.
+    fn waiting_for(&mut self, header: &TxnHeader, out: &mut Output) -> Option<Waiting> {
+        let (skipped, found) = self.pending.take(header.client_id, header.cxid)?;
+        for Waiting { connection, .. } in skipped {
+            out.tell(connection.shard, ToShard::Evict { connection });
+        }
+        Some(found)
+    }
+
+    /// Whether the tree is what the leader's is.
+    fn compare(&mut self, zxid: Zxid, digest: Option<TxnDigest>) {
+        let ours = self.tree.view().digest();
+        let Some(TxnDigest { version, digest }) = digest else { return };
+        if version == DIGEST_VERSION && digest != ours as i64 {
+            self.counters.digest_mismatches += 1;
+            tracing::error!(
+                "the tree differs from the leader's: after {zxid} it has digest {ours:x}, the \
+                 leader says {digest:x}"
+            );
+        }
+    }
+}
