@@ -127,7 +127,7 @@ impl Sequencer {
             let mut answer = waiting.map(|waiting| (waiting.connection, waiting.answer));
             if txn.header.op == OpCode::CloseSession {
                 let owner = self.owners.remove(txn.header.client_id);
-                answer = answer.or(owner.map(|connection| (connection, Answer::Expired)));
+                answer = answer.or_else(|| Some((owner?, Answer::Expired)));
             }
             entries.push(Entry { zxid, outcome, answer });
             self.note_digest(zxid);

@@ -29,6 +29,7 @@ mod prepared;
 mod roles;
 mod session_ids;
 mod sessions;
+mod syncs;
 mod tail;
 
 use std::collections::VecDeque;
@@ -40,7 +41,7 @@ use menagerie_engine::txn::Rules;
 use menagerie_replication::{self as replication, Effect, Effects, Event, Node, Packet, Recovered};
 use menagerie_wire::notification::Notification;
 use menagerie_wire::txn::Txn;
-use menagerie_wire::{ServerId, SessionId, Xid, Zxid};
+use menagerie_wire::{OpCode, ServerId, SessionId, Zxid};
 
 use crate::admin::metrics::WriteCounters;
 
@@ -55,6 +56,7 @@ use pending::Pending;
 use prepared::Prepared;
 use publication::{Publication, Run};
 use session_ids::SessionIds;
+use syncs::{Syncs, Waiting};
 use tail::Tail;
 
 /// Blocks of retired tree versions freed per turn: bounds the pause that freeing may cost.
@@ -132,10 +134,7 @@ pub struct Sequencer {
     /// What the log holds above `committed`. Empty on a server that is its own ensemble.
     tail: Tail,
     published: u64,
-    /// Clients whose `sync` may be answered behind the next publication.
-    released: Vec<ConnectionKey>,
-    /// `sync`s that wait for the node's word, in order.
-    syncs: VecDeque<(SessionId, Xid, ConnectionKey)>,
+    syncs: Syncs,
     owners: Owners,
     session_ids: SessionIds,
     pub counters: WriteCounters,
@@ -194,13 +193,7 @@ impl Sequencer {
         sequencer
     }
 
-    fn new(
-        settings: Settings,
-        node: Node,
-        recovered: Recovered,
-        mut tree: Tree,
-        now: Now,
-    ) -> Self {
+    fn new(settings: Settings, node: Node, recovered: Recovered, mut tree: Tree, now: Now) -> Self {
         let committed = tree.seal();
         Self {
             tree,
@@ -216,8 +209,7 @@ impl Sequencer {
             committed,
             tail: Tail::default(),
             published: 0,
-            released: Vec::new(),
-            syncs: VecDeque::new(),
+            syncs: Syncs::default(),
             owners: Owners::default(),
             session_ids: SessionIds::new(settings.server, now.wall_ms),
             counters: WriteCounters::default(),
@@ -273,17 +265,23 @@ impl Sequencer {
             ToSequencer::Disconnected { connection, session } => {
                 self.owners.disconnect(session, connection);
             }
-            ToSequencer::Touched { sessions, round } => self.on_touched(&sessions, round, out),
-            message => match self.part {
-                Part::Idle => turn_away(&message, out),
-                // What the leader does not judge any more is not answered: its connection is about
-                // to end, and its client cannot know whether it was done.
-                Part::Leading if self.stepping_down => {}
-                Part::Leading => self.lead_message(message, out),
-                Part::Learning => self.learn_message(message, out),
-            },
+            ToSequencer::Touched { sessions, round } => self.on_touched(&sessions, round),
+            message => self.on_request(message, out),
         }
         self.carry_out(out);
+    }
+
+    /// What needs the leader, who may be this server itself.
+    fn on_request(&mut self, message: ToSequencer, out: &mut Output) {
+        let Some(message) = self.syncs.hold_behind(message) else { return };
+        match self.part {
+            Part::Idle => turn_away(&message, out),
+            // What the leader does not judge any more is not answered: its connection is about to
+            // end, and its client cannot know whether it was done.
+            Part::Leading if self.stepping_down => {}
+            Part::Leading => self.lead_message(message, out),
+            Part::Learning => self.learn_message(message, out),
+        }
     }
 
     /// Takes what happened on the disk or among the members, but for the completions that have a
@@ -352,11 +350,20 @@ impl Sequencer {
             if !self.is_settled() {
                 return;
             }
-            for connection in self.released.drain(..) {
-                out.tell(connection.shard, ToShard::Synced { connection });
+            let ended = self.syncs.take_ended();
+            let deferred = self.deferred.pop_front();
+            if ended.is_empty() && deferred.is_none() {
+                return;
             }
-            let Some(event) = self.deferred.pop_front() else { return };
-            self.step(event);
+            for Waiting { connection, held, .. } in ended {
+                out.tell(connection.shard, ToShard::Synced { connection });
+                for message in held {
+                    self.on_request(message, out);
+                }
+            }
+            if let Some(event) = deferred {
+                self.step(event);
+            }
             self.carry_out(out);
         }
     }
@@ -431,7 +438,7 @@ impl Sequencer {
             Effect::Touched { touched } => self.on_touched_elsewhere(&touched),
             Effect::Revalidate { link, touch } => self.on_revalidate(link, touch, out),
             Effect::Revalidated { session, valid } => self.on_revalidated(session, valid, out),
-            Effect::Synced { session, cxid } => self.on_synced(session, cxid),
+            Effect::Synced { session, cxid } => self.syncs.end(session, cxid),
         }
     }
 
@@ -441,14 +448,8 @@ impl Sequencer {
         if !self.admit(session, connection, out) {
             return;
         }
-        self.syncs.push_back((session, xid, connection));
-        self.request(session, xid, menagerie_wire::OpCode::Sync, body, None);
-    }
-
-    fn on_synced(&mut self, session: SessionId, cxid: Xid) {
-        let at = self.syncs.iter().position(|(asker, xid, _)| (*asker, *xid) == (session, cxid));
-        let Some((_, _, connection)) = at.and_then(|at| self.syncs.remove(at)) else { return };
-        self.released.push(connection);
+        self.syncs.begin(session, xid, connection);
+        self.request(session, xid, OpCode::Sync, body, None);
     }
 
     /// Whether `connection` speaks for `session`; one that does not is closed.

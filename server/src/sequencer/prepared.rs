@@ -53,7 +53,7 @@ impl Prepared {
     /// shown.
     pub(crate) fn close_if_committed(&mut self, tree: &mut Tree, committed: Zxid) {
         let sealed = self.open_runs.first().and_then(|run| run.entries.first());
-        let first = sealed.or(self.open_entries.first());
+        let first = sealed.or_else(|| self.open_entries.first());
         if first.is_some_and(|entry| entry.zxid <= committed) {
             self.close(tree);
         }

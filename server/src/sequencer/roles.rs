@@ -61,7 +61,6 @@ impl Sequencer {
         self.pending.clear();
         self.moving.clear();
         self.syncs.clear();
-        self.released.clear();
         self.deferred.clear();
         self.tell_all(&ToShard::StopServing, out);
     }

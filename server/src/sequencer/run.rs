@@ -168,8 +168,8 @@ impl Running {
             // In every turn: a commit that has ended is often seen before its event comes round.
             self.collect(now)?;
             self.take_requests(now)?;
-            self.commit()?;
             self.parts.sequencer.settle(&mut self.out);
+            self.commit()?;
             self.deliver();
             yield_if_needed().await;
         }

@@ -124,15 +124,12 @@ impl Sequencer {
     }
 
     /// What the shards have heard. A learner passes it on to its leader.
-    pub(super) fn on_touched(
-        &mut self,
-        sessions: &[(SessionId, i32)],
-        round: Option<u64>,
-    ) {
+    pub(super) fn on_touched(&mut self, sessions: &[(SessionId, i32)], round: Option<u64>) {
         match self.part {
             Part::Idle => {}
             Part::Learning => {
-                let touch = |&(session, timeout_ms): &(SessionId, i32)| Touch { session, timeout_ms };
+                let touch =
+                    |&(session, timeout_ms): &(SessionId, i32)| Touch { session, timeout_ms };
                 self.step(Event::Touched(sessions.iter().map(touch).collect()));
             }
             Part::Leading => {
