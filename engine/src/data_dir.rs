@@ -33,8 +33,8 @@ pub enum DataDirError {
     #[error("{} is in use by another server, pid {holder}", path.display())]
     InUse { path: PathBuf, holder: String },
     #[error(
-        "{} has {bytes} bytes instead of {SECRET_BYTES}: remove it to end all sessions, \
-         or restore it",
+        "{} has {bytes} bytes instead of {SECRET_BYTES}: restore it; with another secret \
+         all sessions end",
         path.display()
     )]
     SecretDamaged { path: PathBuf, bytes: usize },
@@ -91,15 +91,17 @@ impl DataDir {
 
     /// The secret of this directory, made at the first start.
     pub fn session_secret(&self) -> Result<[u8; SECRET_BYTES], DataDirError> {
+        match self.kept_session_secret()? {
+            Some(secret) => Ok(secret),
+            None => failed_to("create", &self.data.join(SECRET), self.make_secret()),
+        }
+    }
+
+    /// The secret of this directory, if one was ever made.
+    pub fn kept_session_secret(&self) -> Result<Option<[u8; SECRET_BYTES]>, DataDirError> {
         let path = self.data.join(SECRET);
-        let bytes = match std::fs::read(&path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                return failed_to("create", &path, self.make_secret());
-            }
-            read => failed_to("read", &path, read)?,
-        };
-        let bytes_read = bytes.len();
-        bytes.try_into().map_err(|_| DataDirError::SecretDamaged { path, bytes: bytes_read })
+        let kept = failed_to("look for", &path, path.try_exists())?;
+        kept.then(|| read_secret(&path)).transpose()
     }
 
     fn make_secret(&self) -> io::Result<[u8; SECRET_BYTES]> {
@@ -117,6 +119,19 @@ impl DataDir {
         File::open(&self.data)?.sync_all()?;
         Ok(secret)
     }
+}
+
+/// Where the session secret of `data_dir` is kept.
+pub fn secret_path(data_dir: &Path) -> PathBuf {
+    data_dir.join(DIRECTORY).join(SECRET)
+}
+
+/// A session secret, wherever it is kept.
+pub fn read_secret(path: &Path) -> Result<[u8; SECRET_BYTES], DataDirError> {
+    let bytes = failed_to("read", path, std::fs::read(path))?;
+    let bytes_read = bytes.len();
+    let damaged = |_| DataDirError::SecretDamaged { path: path.to_owned(), bytes: bytes_read };
+    bytes.try_into().map_err(damaged)
 }
 
 /// Bytes that nobody can guess.
@@ -204,8 +219,11 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let directory = DataDir::open(root.path(), None).unwrap();
         std::fs::write(directory.data().join(SECRET_UNFINISHED), b"a crash left this").unwrap();
+        assert_eq!(directory.kept_session_secret().unwrap(), None);
         let secret = directory.session_secret().unwrap();
         assert_ne!(secret, [0; SECRET_BYTES]);
+        assert_eq!(directory.kept_session_secret().unwrap(), Some(secret));
+        assert_eq!(read_secret(&secret_path(root.path())).unwrap(), secret);
         assert_eq!(directory.session_secret().unwrap(), secret);
         let mode = std::fs::metadata(directory.data().join(SECRET)).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);

@@ -12,6 +12,7 @@ pub mod config;
 pub mod housekeeping;
 pub mod peer;
 pub mod runtime;
+mod secret_source;
 pub mod sequencer;
 pub mod serve;
 pub mod status;

@@ -24,13 +24,13 @@ use thiserror::Error;
 
 use crate::admin::metrics::StartFacts;
 use crate::assembly::Assembly;
-use crate::client::password::SessionSecret;
 use crate::config::{Config, Ensemble};
 use crate::housekeeping::Keeper;
 use crate::runtime::cores::{self, Plan};
 use crate::runtime::mailbox::Sender;
 use crate::runtime::net;
 use crate::runtime::preflight::{self, PreflightError};
+use crate::secret_source;
 use crate::sequencer::run::Input;
 
 /// How long the port of a killed predecessor may stay taken: the kernel takes the io_uring of a
@@ -108,7 +108,7 @@ impl Server {
         preflight::check(plan.executors.len())?;
         let log_dir = (config.data_log_dir != config.data_dir).then_some(&*config.data_log_dir);
         let data_dir = DataDir::open(&config.data_dir, log_dir)?;
-        let secret = SessionSecret::new(data_dir.session_secret()?);
+        let secret = secret_source::session_secret(config, &data_dir)?;
         let data_disk = data_dir.data_disk()?;
         let log_disk = data_dir.log_disk(config.log.force_sync)?;
         if !config.log.force_sync {

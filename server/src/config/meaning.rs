@@ -178,8 +178,10 @@ fn access(s: &mut Settings) -> Result<AccessConfig, ConfigError> {
         return Err(algorithm.refuse(ALGORITHM, "SHA1, the only digest offered"));
     }
     let superuser = s.text("DigestAuthenticationProvider.superDigest");
+    let secret_file = s.text("sessionSecretFile").filter(|file| !file.is_empty());
     Ok(AccessConfig {
         skip_acl: s.yes_no("skipACL", false)?,
+        session_secret_file: secret_file.map(PathBuf::from),
         super_digest: superuser.filter(|digest| !digest.is_empty()).map(Secret::new),
         enforced_schemes: enforced_schemes(s)?,
         acl_schemes: acl_schemes(s),

@@ -159,6 +159,10 @@ pub struct TreeConfig {
 pub struct AccessConfig {
     /// ACLs are stored and not looked at. `skipACL` (yes, no); default no.
     pub skip_acl: bool,
+    /// The secret that session passwords are made with, the same on all members.
+    /// `sessionSecretFile`; default: a standalone server's own in the data directory. Not a key of
+    /// Apache's.
+    pub session_secret_file: Option<PathBuf>,
     /// `user:base64(sha1(user:password))` of the one who may do everything.
     /// `DigestAuthenticationProvider.superDigest`; default none.
     pub super_digest: Option<Secret>,
