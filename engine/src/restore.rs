@@ -4,27 +4,23 @@
 //! that comes out differently is not served (rule 9 of ARCHITECTURE.md: apply is deterministic).
 #![forbid(unsafe_code)]
 
-use std::path::PathBuf;
-
 use menagerie_wire::Zxid;
 use menagerie_wire::txn::{DIGEST_VERSION, Txn, TxnDigest};
 
-use crate::recovery::{State, snapshot_file_name};
+use crate::recovery::State;
+use crate::snapshot::Snapshots;
 use crate::tree::Tree;
-use crate::{snapshot, txn};
+use crate::txn;
 
 /// A tree that is being rebuilt.
-pub struct Restore {
-    /// Where the snapshots are.
-    directory: PathBuf,
-    /// Threads that read a snapshot side by side.
-    threads: usize,
+pub struct Restore<S> {
+    snapshots: S,
     tree: Tree,
 }
 
-impl Restore {
-    pub fn new(directory: PathBuf, threads: usize) -> Self {
-        Self { directory, threads, tree: Tree::new() }
+impl<S: Snapshots> Restore<S> {
+    pub fn new(snapshots: S) -> Self {
+        Self { snapshots, tree: Tree::new() }
     }
 
     pub fn into_tree(self) -> Tree {
@@ -32,21 +28,25 @@ impl Restore {
     }
 }
 
-impl State for Restore {
+impl<S: Snapshots> State for Restore<S> {
     fn load(&mut self, snapshot: Zxid) -> Result<(), String> {
-        let path = self.directory.join(snapshot_file_name(snapshot));
-        self.tree = snapshot::load(&path, self.threads).map_err(|error| error.to_string())?;
+        self.tree = self.snapshots.load(snapshot).map_err(|error| error.to_string())?;
         Ok(())
     }
 
     fn apply(&mut self, txn: &Txn<'_>, digest: Option<TxnDigest>) -> Result<(), String> {
-        txn::apply(&mut self.tree, txn);
-        let ours = self.tree.view().digest();
-        match digest {
-            Some(logged) if logged.version == DIGEST_VERSION && logged.digest != ours as i64 => {
-                Err(format!("the tree has digest {ours:x}, the log says {:x}", logged.digest))
-            }
-            _ => Ok(()),
+        replay(&mut self.tree, txn, digest)
+    }
+}
+
+/// Applies a transaction of the log.
+fn replay(tree: &mut Tree, txn: &Txn<'_>, digest: Option<TxnDigest>) -> Result<(), String> {
+    txn::apply(tree, txn);
+    let ours = tree.view().digest();
+    match digest {
+        Some(logged) if logged.version == DIGEST_VERSION && logged.digest != ours as i64 => {
+            Err(format!("the tree has digest {ours:x}, the log says {:x}", logged.digest))
         }
+        _ => Ok(()),
     }
 }

@@ -4,23 +4,20 @@
 //! [`SnapshotPolicy`]; the thread takes one at a time, switches the manifest to it and purges what
 //! it made needless.
 
-use std::path::PathBuf;
+use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
-use std::{fs, io};
 
-use menagerie_engine::disk::{Disk, SystemDisk};
-use menagerie_engine::manifest::{Manifest, ManifestError, ManifestStore};
-use menagerie_engine::recovery::{self, RecoveryError};
-use menagerie_engine::snapshot::{self, Pace, SnapshotError};
+use menagerie_engine::disk::SystemDisk;
+use menagerie_engine::snapshot::{Pace, SnapshotDirectory};
 use menagerie_engine::tree::Root;
-use menagerie_engine::wal::purge::{self, Retention, SnapshotFile};
+use menagerie_engine::wal::purge::Retention;
 use menagerie_engine::wal::writer::Stats;
-use menagerie_engine::wal::{SegmentPool, WalError};
 use menagerie_wire::Zxid;
-use thiserror::Error;
+
+use crate::store::{HistoryNumber, Store, StoreError};
 
 /// When a snapshot is due: after so many transactions or log bytes since the last one.
 #[derive(Clone, Copy, Debug)]
@@ -64,12 +61,7 @@ impl SnapshotPolicy {
 
 /// What the housekeeping thread works with.
 pub struct Keeper {
-    pub manifest: ManifestStore<SystemDisk>,
-    pub data: SystemDisk,
-    pub log: SystemDisk,
-    pub pool: SegmentPool<SystemDisk>,
-    /// Where the snapshots are.
-    pub directory: PathBuf,
+    pub store: Store<SystemDisk, SnapshotDirectory>,
     pub retention: Retention,
     /// `None` purges never.
     pub purge_interval: Option<Duration>,
@@ -78,74 +70,31 @@ pub struct Keeper {
 /// How a snapshot went.
 pub struct Kept {
     pub zxid: Zxid,
-    pub result: Result<Duration, KeepError>,
+    /// Without it the server goes on: its log holds everything.
+    pub result: Result<Duration, StoreError>,
 }
 
-/// Why a snapshot or purge did not come about. The server goes on: its log holds everything.
-#[derive(Debug, Error)]
-pub enum KeepError {
-    #[error(transparent)]
-    Snapshot(#[from] SnapshotError),
-    #[error(transparent)]
-    Manifest(#[from] ManifestError),
-    #[error(transparent)]
-    Recovery(#[from] RecoveryError),
-    #[error(transparent)]
-    Log(#[from] WalError),
-    #[error("cannot {what} {name}: {error}")]
-    Io { what: &'static str, name: String, error: io::Error },
+/// A state to be kept, and the history that it belongs to.
+struct Job {
+    root: Root,
+    history: HistoryNumber,
 }
 
 impl Keeper {
-    /// Writes `root` out, makes it the snapshot that recovery begins with, and purges.
-    fn keep(&mut self, root: &Root, stop: &AtomicBool) -> Result<(), KeepError> {
-        snapshot::write(root, &self.directory, Pace::default(), stop)?;
-        let manifest = *self.manifest.current();
-        self.manifest.change(Manifest { snapshot: Some(root.last_zxid()), ..manifest })?;
+    /// Writes the state out, makes it the snapshot that recovery begins with, and purges.
+    fn keep(&self, job: &Job, stop: &AtomicBool) -> Result<(), StoreError> {
+        self.store.keep_snapshot(&job.root, job.history, Pace::default(), stop)?;
         if self.purge_interval.is_some() {
-            self.purge()?;
+            self.store.purge(self.retention)?;
         }
         Ok(())
-    }
-
-    /// Gives up what no start will need: the manifest first, then the files.
-    fn purge(&mut self) -> Result<(), KeepError> {
-        let manifest = *self.manifest.current();
-        let mut snapshots = Vec::new();
-        for zxid in recovery::snapshots(&self.data)? {
-            snapshots.push(SnapshotFile { zxid, bytes: self.snapshot_bytes(zxid)? });
-        }
-        let log = purge::log_files(&self.log, manifest.log_start)?;
-        let plan = purge::plan(&snapshots, &log, manifest.log_start, self.retention);
-        if plan.log_start > manifest.log_start {
-            self.manifest.change(Manifest { log_start: plan.log_start, ..manifest })?;
-        }
-        for &zxid in &plan.snapshots {
-            let name = recovery::snapshot_file_name(zxid);
-            let removed = self.data.remove(&name);
-            removed.map_err(|error| KeepError::Io { what: "remove", name, error })?;
-        }
-        let recycled = purge::recycle_dead(&self.log, &self.pool, plan.log_start)?;
-        if recycled > 0 || !plan.snapshots.is_empty() {
-            tracing::info!(
-                "purged {} snapshots and {recycled} log files, the log starts behind {}",
-                plan.snapshots.len(),
-                plan.log_start
-            );
-        }
-        Ok(())
-    }
-
-    fn snapshot_bytes(&self, zxid: Zxid) -> Result<u64, KeepError> {
-        let name = recovery::snapshot_file_name(zxid);
-        let measured = fs::metadata(self.directory.join(&name)).map(|metadata| metadata.len());
-        measured.map_err(|error| KeepError::Io { what: "measure", name, error })
     }
 }
 
 /// The sequencer's door to the housekeeping thread. Dropping it ends the thread.
 pub struct Housekeeper {
-    jobs: Option<mpsc::Sender<Root>>,
+    store: Store<SystemDisk, SnapshotDirectory>,
+    jobs: Option<mpsc::Sender<Job>>,
     busy: Arc<AtomicBool>,
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
@@ -157,19 +106,21 @@ impl Housekeeper {
     /// # Errors
     /// When the thread cannot be started.
     pub fn start(keeper: Keeper, report: impl Fn(Kept) + Send + 'static) -> io::Result<Self> {
+        let store = keeper.store.clone();
         let (jobs, inbox) = mpsc::channel();
         let (busy, stop) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
         let (done, stopped) = (Arc::clone(&busy), Arc::clone(&stop));
         let thread = thread::Builder::new()
             .name("housekeeping".to_owned())
-            .spawn(move || work(keeper, &inbox, &done, &stopped, report))?;
-        Ok(Self { jobs: Some(jobs), busy, stop, thread: Some(thread) })
+            .spawn(move || work(&keeper, &inbox, &done, &stopped, report))?;
+        Ok(Self { store, jobs: Some(jobs), busy, stop, thread: Some(thread) })
     }
 
     /// Begins a snapshot of `root` unless one is under way; returns whether it did.
     pub fn snapshot(&self, root: Root) -> bool {
         let Some(jobs) = &self.jobs else { return false };
-        !self.busy.swap(true, Ordering::AcqRel) && jobs.send(root).is_ok()
+        let history = self.store.history();
+        !self.busy.swap(true, Ordering::AcqRel) && jobs.send(Job { root, history }).is_ok()
     }
 }
 
@@ -185,8 +136,8 @@ impl Drop for Housekeeper {
 }
 
 fn work(
-    mut keeper: Keeper,
-    inbox: &mpsc::Receiver<Root>,
+    keeper: &Keeper,
+    inbox: &mpsc::Receiver<Job>,
     busy: &AtomicBool,
     stop: &AtomicBool,
     report: impl Fn(Kept),
@@ -195,15 +146,15 @@ fn work(
     let pause = keeper.purge_interval.unwrap_or(Duration::from_secs(3600));
     loop {
         match inbox.recv_timeout(pause) {
-            Ok(root) => {
-                let (zxid, started) = (root.last_zxid(), Instant::now());
-                let result = keeper.keep(&root, stop).map(|()| started.elapsed());
-                drop(root);
+            Ok(job) => {
+                let (zxid, started) = (job.root.last_zxid(), Instant::now());
+                let result = keeper.keep(&job, stop).map(|()| started.elapsed());
+                drop(job);
                 report(Kept { zxid, result });
                 busy.store(false, Ordering::Release);
             }
             Err(mpsc::RecvTimeoutError::Timeout) if keeper.purge_interval.is_some() => {
-                if let Err(error) = keeper.purge() {
+                if let Err(error) = keeper.store.purge(keeper.retention) {
                     tracing::error!("purging failed: {error}");
                 }
             }

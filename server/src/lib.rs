@@ -16,4 +16,5 @@ mod secret_source;
 pub mod sequencer;
 pub mod serve;
 pub mod status;
+pub mod store;
 pub mod watch;

@@ -15,10 +15,11 @@ use menagerie_engine::data_dir::{self, DataDir, DataDirError};
 use menagerie_engine::disk::SystemDisk;
 use menagerie_engine::recovery::{self, Recovered, RecoveryError};
 use menagerie_engine::restore::Restore;
+use menagerie_engine::snapshot::SnapshotDirectory;
 use menagerie_engine::tree::Tree;
 use menagerie_engine::wal::pool::Preallocator;
 use menagerie_engine::wal::purge::Retention;
-use menagerie_engine::wal::{self, SegmentPool, WalError, Writer};
+use menagerie_engine::wal::{SegmentPool, WalError};
 use menagerie_wire::ServerId;
 use thiserror::Error;
 
@@ -32,6 +33,7 @@ use crate::runtime::net;
 use crate::runtime::preflight::{self, PreflightError};
 use crate::secret_source;
 use crate::sequencer::run::Input;
+use crate::store::{Parts, Store};
 
 /// How long the port of a killed predecessor may stay taken: the kernel takes the io_uring of a
 /// process apart, and with it the listening socket, only after the process has been reaped.
@@ -116,20 +118,28 @@ impl Server {
         }
         let nonce =
             data_dir::random::<8>().map(u64::from_ne_bytes).map_err(cannot_start("the log"))?;
-        let (tree, recovered) = recover(&data_dir, &data_disk, &log_disk, config, nonce)?;
+        let snapshots = SnapshotDirectory {
+            path: data_dir.data().to_owned(),
+            threads: thread::available_parallelism().map_or(1, usize::from),
+        };
+        let (tree, recovered) = recover(&snapshots, &data_disk, &log_disk, config, nonce)?;
         let facts = facts(&recovered);
 
         let pool = SegmentPool::open(log_disk.clone(), config.log.preallocate_bytes)?;
         let preallocator =
             Preallocator::spawn(pool.clone()).map_err(cannot_start("the preallocator"))?;
-        let settings = wal::Settings { synced: config.log.force_sync, nonce_seed: nonce };
-        let writer = Writer::open(log_disk.clone(), pool.clone(), &recovered.log, settings)?;
-        let keeper = Keeper {
-            manifest: recovered.manifest,
+        let store = Store::new(Parts {
             data: data_disk,
             log: log_disk,
             pool,
-            directory: data_dir.data().to_owned(),
+            snapshots,
+            manifest: recovered.manifest,
+            synced: config.log.force_sync,
+            nonce_seed: nonce,
+        });
+        let writer = store.open_writer(&recovered.log)?;
+        let keeper = Keeper {
+            store,
             retention: Retention {
                 snapshots: usize::try_from(config.snapshots.kept).unwrap_or(usize::MAX),
                 bytes_max: config.snapshots.kept_bytes_max,
@@ -181,17 +191,16 @@ fn plan(config: &Config) -> Result<Plan, ServeError> {
 
 /// Brings back the tree, and says what that took.
 fn recover(
-    data_dir: &DataDir,
+    snapshots: &SnapshotDirectory,
     data: &SystemDisk,
     log: &SystemDisk,
     config: &Config,
     nonce: u64,
 ) -> Result<(Tree, Recovered<SystemDisk>), ServeError> {
-    let threads = thread::available_parallelism().map_or(1, usize::from);
-    let mut restore = Restore::new(data_dir.data().to_owned(), threads);
+    let mut restore = Restore::new(snapshots.clone());
     let options = recovery::Options { synced: config.log.force_sync, nonce };
     let recovered = recovery::recover(data, log, options, &mut restore).map_err(|error| {
-        ServeError::Recovery { directory: data_dir.data().display().to_string(), error }
+        ServeError::Recovery { directory: snapshots.path.display().to_string(), error }
     })?;
     for (zxid, reason) in &recovered.unusable {
         tracing::warn!("{} cannot be used: {reason}", recovery::snapshot_file_name(*zxid));

@@ -26,6 +26,7 @@ mod frame;
 pub mod jute_stream;
 mod mapped;
 mod paced;
+mod shelf;
 #[cfg(test)]
 mod tests;
 mod writer;
@@ -40,6 +41,7 @@ use crate::tree::BulkError;
 
 pub use mapped::load;
 pub use paced::Pace;
+pub use shelf::{SnapshotDirectory, Snapshots};
 pub use writer::{Written, write};
 
 /// Why a snapshot was not written, or cannot be used.

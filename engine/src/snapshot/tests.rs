@@ -128,7 +128,8 @@ fn tree_of(plan: &[Planned]) -> Tree {
 
 fn write_small(root: &Root, directory: &Path) -> Vec<u8> {
     let stop = AtomicBool::new(false);
-    let written = write_chunks(root, directory, Pace::UNPACED, &stop, CHUNK_BYTES).expect("write");
+    let (pace, name) = (Pace::UNPACED, "unfinished");
+    let written = write_chunks(root, directory, name, pace, &stop, CHUNK_BYTES).expect("write");
     let bytes = fs::read(&written.path).expect("read");
     assert_eq!(bytes.len() as u64, written.bytes);
     bytes

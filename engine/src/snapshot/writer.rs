@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
@@ -15,6 +16,7 @@ use super::chunk::{CHUNK_BYTES, Fill, ListChunk, NodeChunk, SessionChunk};
 use super::frame::{ALIGNMENT, FOOTER_BYTES, Footer, Frame, Header};
 use super::paced::{Interrupted, Pace, PacedFile};
 use super::{SnapshotError, io_error};
+use crate::disk::{Access, Disk, DiskFile};
 use crate::recovery::{snapshot_file_name, unfinished_snapshot_file_name};
 use crate::tree::{Node, Root, View};
 
@@ -36,19 +38,32 @@ pub fn write(
     pace: Pace,
     stop: &AtomicBool,
 ) -> Result<Written, SnapshotError> {
-    write_chunks(root, directory, pace, stop, CHUNK_BYTES)
+    let unfinished = unfinished_snapshot_file_name(root.last_zxid());
+    write_as(root, directory, &unfinished, pace, stop)
+}
+
+/// As [`write`], under this name until it is complete.
+pub(super) fn write_as(
+    root: &Root,
+    directory: &Path,
+    unfinished: &str,
+    pace: Pace,
+    stop: &AtomicBool,
+) -> Result<Written, SnapshotError> {
+    write_chunks(root, directory, unfinished, pace, stop, CHUNK_BYTES)
 }
 
 pub(super) fn write_chunks(
     root: &Root,
     directory: &Path,
+    unfinished: &str,
     pace: Pace,
     stop: &AtomicBool,
     chunk_bytes: usize,
 ) -> Result<Written, SnapshotError> {
     let zxid = root.last_zxid();
     let path = directory.join(snapshot_file_name(zxid));
-    let unfinished = directory.join(unfinished_snapshot_file_name(zxid));
+    let unfinished = directory.join(unfinished);
     let file = File::create(&unfinished).map_err(io_error("create", &unfinished))?;
     let file = PacedFile::new(file, pace, stop);
     let out = Output { file, path: &unfinished, chunk_bytes, chunks: 0, frames_crc: 0 };
@@ -76,7 +91,23 @@ pub(super) fn write_chunks(
     }
 }
 
-fn write_all(view: View<'_>, mut out: Output<'_>) -> Result<u64, SnapshotError> {
+/// As [`write_as`], without a pace, on any disk.
+pub(super) fn write_on<D: Disk>(
+    disk: &D,
+    root: &Root,
+    unfinished: &str,
+) -> Result<(), SnapshotError> {
+    let path = Path::new(unfinished);
+    let file = disk.create(unfinished, Access::Write).map_err(io_error("create", path))?;
+    let file = PlainFile { file, written: 0 };
+    let out = Output { file, path, chunk_bytes: CHUNK_BYTES, chunks: 0, frames_crc: 0 };
+    write_all(root.view(), out)?;
+    disk.rename(unfinished, &snapshot_file_name(root.last_zxid()))
+        .and_then(|()| disk.sync_directory())
+        .map_err(io_error("rename", path))
+}
+
+fn write_all(view: View<'_>, mut out: Output<'_, impl Sink>) -> Result<u64, SnapshotError> {
     let header = Header {
         zxid: view.last_zxid(),
         digest: view.digest(),
@@ -107,7 +138,7 @@ fn write_all(view: View<'_>, mut out: Output<'_>) -> Result<u64, SnapshotError> 
 fn write_nodes<'v>(
     view: View<'v>,
     lists: &BTreeMap<&[u8], u32>,
-    out: &mut Output<'_>,
+    out: &mut Output<'_, impl Sink>,
 ) -> Result<(), SnapshotError> {
     let mut nodes = Chunks::<NodeChunk>::default();
     let list_of = |node: Node<'_>| {
@@ -145,7 +176,7 @@ struct Chunks<C> {
 
 impl<C: Fill> Chunks<C> {
     /// The chunk that takes one thing more.
-    fn fill(&mut self, out: &mut Output<'_>) -> Result<&mut C, SnapshotError> {
+    fn fill(&mut self, out: &mut Output<'_, impl Sink>) -> Result<&mut C, SnapshotError> {
         if self.chunk.size() >= out.chunk_bytes {
             out.chunk(&std::mem::take(&mut self.chunk))?;
         }
@@ -153,14 +184,58 @@ impl<C: Fill> Chunks<C> {
         Ok(&mut self.chunk)
     }
 
-    fn finish(self, out: &mut Output<'_>) -> Result<(), SnapshotError> {
+    fn finish(self, out: &mut Output<'_, impl Sink>) -> Result<(), SnapshotError> {
         if self.is_begun { out.chunk(&self.chunk) } else { Ok(()) }
     }
 }
 
+/// A file that is written from its beginning.
+trait Sink {
+    fn write(&mut self, bytes: &[u8]) -> Result<(), Interrupted>;
+    fn written(&self) -> u64;
+    /// Makes the whole file durable; its length.
+    fn finish(self) -> io::Result<u64>;
+}
+
+impl Sink for PacedFile<'_> {
+    fn write(&mut self, bytes: &[u8]) -> Result<(), Interrupted> {
+        PacedFile::write(self, bytes)
+    }
+
+    fn written(&self) -> u64 {
+        PacedFile::written(self)
+    }
+
+    fn finish(self) -> io::Result<u64> {
+        PacedFile::finish(self)
+    }
+}
+
+struct PlainFile<F> {
+    file: F,
+    written: u64,
+}
+
+impl<F: DiskFile> Sink for PlainFile<F> {
+    fn write(&mut self, bytes: &[u8]) -> Result<(), Interrupted> {
+        self.file.write_at(bytes, self.written)?;
+        self.written += bytes.len() as u64;
+        Ok(())
+    }
+
+    fn written(&self) -> u64 {
+        self.written
+    }
+
+    fn finish(self) -> io::Result<u64> {
+        self.file.sync()?;
+        Ok(self.written)
+    }
+}
+
 /// The file, and what its footer will say.
-struct Output<'a> {
-    file: PacedFile<'a>,
+struct Output<'a, S> {
+    file: S,
     path: &'a Path,
     /// A chunk is written when it has grown to this.
     chunk_bytes: usize,
@@ -168,7 +243,7 @@ struct Output<'a> {
     frames_crc: u32,
 }
 
-impl Output<'_> {
+impl<S: Sink> Output<'_, S> {
     fn bytes(&mut self, bytes: &[u8]) -> Result<(), SnapshotError> {
         self.file.write(bytes).map_err(|interrupted| match interrupted {
             Interrupted::Stopped => SnapshotError::Stopped,

@@ -34,6 +34,7 @@ pub mod purge;
 pub mod reader;
 pub mod record;
 pub mod segment;
+pub mod tail;
 pub mod truncate;
 pub mod writer;
 
@@ -46,6 +47,7 @@ use std::sync::Arc;
 
 pub use pool::SegmentPool;
 pub use reader::{LogEnd, Reader, Record};
+pub use tail::{Tail, TailLimits, tail};
 pub use truncate::truncate;
 pub use writer::{Settings, Writer};
 

@@ -1,0 +1,124 @@
+//! A server without clients on a disk in memory, for the tests of the store.
+
+use std::sync::atomic::AtomicBool;
+
+use menagerie_engine::disk::MemoryDisk;
+use menagerie_engine::recovery::{self, Options, RecoveryError};
+use menagerie_engine::restore::Restore;
+use menagerie_engine::snapshot::Pace;
+use menagerie_engine::tree::Tree;
+use menagerie_engine::txn;
+use menagerie_engine::wal::{LogEnd, SegmentPool, Writer};
+use menagerie_wire::data::Acl;
+use menagerie_wire::txn::{CreateTxn, NodeKind, Txn, TxnBody, TxnHeader};
+use menagerie_wire::{Epoch, OpCode, SessionId, Xid, Zxid};
+
+use super::{Parts, Store, StoreError};
+
+pub(super) type MemoryStore = Store<MemoryDisk, MemoryDisk>;
+
+/// Small, so that a log has many of them.
+pub(super) const SEGMENT_BYTES: u64 = 32 << 10;
+
+/// The create of a node that is named after its transaction.
+pub(super) fn txn(zxid: Zxid) -> Vec<u8> {
+    let acl = vec![Acl::world(31)];
+    let data = Some((&b"data"[..]).into());
+    let path = path(zxid).into();
+    let body = CreateTxn { path, data, acl, kind: NodeKind::Persistent, parent_cversion: -1 };
+    let (client_id, cxid, op) = (SessionId(1), Xid(1), OpCode::Create);
+    let header = TxnHeader { client_id, cxid, zxid, time_ms: zxid.0, op };
+    let mut bytes = Vec::new();
+    Txn { header, body: TxnBody::Create(body) }.encode(None, &mut bytes);
+    bytes
+}
+
+fn path(zxid: Zxid) -> String {
+    format!("/{:x}", zxid.0)
+}
+
+/// Whether the tree holds the effect of exactly these transactions.
+pub(super) fn holds(tree: &Tree, zxids: &[Zxid]) -> bool {
+    let last = zxids.last().copied().unwrap_or(Zxid::ZERO);
+    // Beside the nodes that every tree has.
+    tree.view().node_count() == zxids.len() as u64 + 4
+        && tree.view().last_zxid() == last
+        && zxids.iter().all(|zxid| tree.view().node(&path(*zxid)).is_some())
+}
+
+pub(super) struct Server {
+    pub(super) store: MemoryStore,
+    pub(super) writer: Writer<MemoryDisk>,
+    pub(super) tree: Tree,
+    /// The end of the log that was found at the start.
+    pub(super) end: LogEnd,
+    pub(super) replayed: u64,
+    /// Everything that is in the log or below its snapshots.
+    pub(super) zxids: Vec<Zxid>,
+    next: Zxid,
+}
+
+impl Server {
+    pub(super) fn start(disk: &MemoryDisk) -> Self {
+        Self::try_start(disk, Vec::new()).unwrap()
+    }
+
+    /// Starts again from what a crash has left, and expects all that was appended to be there.
+    pub(super) fn restart(self, disk: MemoryDisk) -> Self {
+        let server = Self::try_start(&disk, self.zxids).unwrap();
+        assert!(holds(&server.tree, &server.zxids));
+        server
+    }
+
+    /// `zxids` is what is believed to be on the disk.
+    pub(super) fn try_start(disk: &MemoryDisk, zxids: Vec<Zxid>) -> Result<Self, RecoveryError> {
+        let mut restore = Restore::new(disk.clone());
+        let options = Options { synced: true, nonce: 77 };
+        let recovered = recovery::recover(disk, disk, options, &mut restore)?;
+        let (end, replayed) = (recovered.log, recovered.replayed_records);
+        let store = Store::new(Parts {
+            data: disk.clone(),
+            log: disk.clone(),
+            pool: SegmentPool::open(disk.clone(), SEGMENT_BYTES)?,
+            snapshots: disk.clone(),
+            manifest: recovered.manifest,
+            synced: true,
+            nonce_seed: end.zxid.0 as u64 + replayed,
+        });
+        let writer = store.open_writer(&end)?;
+        let (tree, next) = (restore.into_tree(), end.zxid.next());
+        Ok(Self { store, writer, tree, end, replayed, zxids, next })
+    }
+
+    /// Appends the next transactions, each in a batch of its own, and applies them.
+    pub(super) fn append(&mut self, count: usize) {
+        for _ in 0..count {
+            let zxid = self.next;
+            let bytes = txn(zxid);
+            self.writer.append(zxid, &bytes).unwrap();
+            self.writer.flush().unwrap();
+            txn::apply(&mut self.tree, &Txn::decode(&bytes).unwrap().0);
+            self.zxids.push(zxid);
+            self.next = zxid.next();
+        }
+    }
+
+    pub(super) fn begin_epoch(&mut self, epoch: Epoch) {
+        self.next = Zxid::new(epoch, 1);
+    }
+
+    pub(super) fn keep_snapshot(&mut self) {
+        self.try_keep_snapshot().unwrap();
+    }
+
+    pub(super) fn try_keep_snapshot(&mut self) -> Result<(), StoreError> {
+        self.writer.roll();
+        let (root, history) = (self.tree.seal(), self.store.history());
+        self.store.keep_snapshot(&root, history, Pace::UNPACED, &AtomicBool::new(false))
+    }
+}
+
+/// The store of a disk that holds nothing but a manifest, if that.
+pub(super) fn store(disk: &MemoryDisk) -> MemoryStore {
+    Server::start(disk).store
+}
