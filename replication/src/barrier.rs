@@ -56,6 +56,13 @@ struct Round {
     answers_due: BTreeMap<Link, u64>,
 }
 
+impl Barrier {
+    pub(crate) fn pending(&self) -> usize {
+        let in_round = self.round.as_ref().map_or(0, |round| round.tickets.len());
+        self.confirmed.len() + in_round + self.waiting.len()
+    }
+}
+
 impl Leading {
     /// A client of this server asks.
     pub(crate) fn on_own_sync(&mut self, m: &Member, request: &ForwardedRequest, fx: &mut Effects) {

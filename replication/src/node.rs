@@ -139,6 +139,25 @@ impl Node {
         (live().count() - observers, observers)
     }
 
+    /// Connections of servers that want to learn from this leader. ZooKeeper: `learners`.
+    pub fn learners(&self) -> usize {
+        if let State::Leading(leading) = &self.state { leading.learners.len() } else { 0 }
+    }
+
+    /// `sync`s that this leader has not answered. ZooKeeper: `pending_syncs`.
+    pub fn pending_syncs(&self) -> usize {
+        if let State::Leading(leading) = &self.state { leading.barrier.pending() } else { 0 }
+    }
+
+    pub const fn membership(&self) -> &Membership {
+        &self.member.settings.membership
+    }
+
+    /// Whether it is its own ensemble by configuration.
+    pub const fn is_alone(&self) -> bool {
+        self.alone
+    }
+
     /// When [`Event::Tick`] is due, on the clock of `now_ms`.
     pub fn deadline_ms(&self) -> Option<u64> {
         match &self.state {

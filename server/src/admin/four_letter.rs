@@ -30,6 +30,16 @@ pub const SRST: &str = "Server stats reset.\n";
 // ZooKeeper: AbstractFourLetterCommand.ZK_NOT_SERVING.
 pub const NOT_SERVING: &str = "This ZooKeeper instance is not currently serving requests\n";
 
+/// What a word that tells of service answers while there is none.
+// ZooKeeper: isZKServerRunning in the commands; DigestCommand ends no line.
+pub fn not_serving(word: FourLetterWord) -> &'static str {
+    match word {
+        FourLetterWord::Isro => "null",
+        FourLetterWord::Hash => NOT_SERVING.trim_ascii_end(),
+        _ => NOT_SERVING,
+    }
+}
+
 /// Apache's default trace mask; nothing is traced by it here.
 pub const TRACE_MASK: i64 = 306;
 
@@ -37,13 +47,9 @@ pub fn not_whitelisted(word: FourLetterWord) -> String {
     format!("{} is not executed because it is not in the whitelist.\n", word.as_str())
 }
 
-/// Whether writes are possible; `None` while the server serves nobody.
-pub const fn isro(mode: Option<Mode>) -> &'static str {
-    match mode {
-        None => "null",
-        Some(Mode::ReadOnly) => "ro",
-        Some(_) => "rw",
-    }
+/// Whether writes are possible, by a server that serves.
+pub const fn isro(mode: Mode) -> &'static str {
+    if matches!(mode, Mode::ReadOnly) { "ro" } else { "rw" }
 }
 
 pub fn gtmk() -> String {
@@ -92,6 +98,10 @@ fn put_statistics(text: &mut String, server: &ServerReport) {
     put(text, format_args!("Zxid: {}\n", server.last_zxid));
     put(text, format_args!("Mode: {}\n", server.mode.as_str()));
     put(text, format_args!("Node count: {}\n", server.node_count));
+    if server.mode == Mode::Leader {
+        let [last, min, max] = server.proposal_sizes.last_min_max();
+        put(text, format_args!("Proposal sizes last/min/max: {last}/{min}/{max}\n"));
+    }
 }
 
 pub fn cons(connections: &[ConnectionReport]) -> String {

@@ -2,14 +2,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use menagerie_wire::SessionId;
+use menagerie_wire::{Epoch, ServerId, SessionId};
 
 use super::*;
-use crate::admin::metrics::{ShardCounters, StartFacts, WriteCounters};
+use crate::admin::metrics::{ShardCounters, Sizes, StartFacts, WriteCounters};
 use crate::admin::{FileDescriptors, MntrReport};
+use crate::sequencer::standing::{Members, Reign, Standing};
 
 /// Captured from Apache's server; see the ORIGIN beside it.
 const CAPTURED: &str = include_str!("../../../tests/golden/client-4lw.jsonl");
+const CAPTURED_OF_MEMBERS: &str = include_str!("../../../tests/golden/words-ensemble.jsonl");
 
 const SESSION: SessionId = SessionId(0x100_001b_209a_0000);
 
@@ -23,6 +25,7 @@ fn server() -> ServerReport {
         outstanding_requests: 0,
         last_zxid: Zxid(2),
         node_count: 6,
+        proposal_sizes: Sizes::default(),
     }
 }
 
@@ -125,8 +128,7 @@ fn conf_and_envi_have_apaches_lines() {
 fn short_answers_are_apaches() {
     assert_eq!(stmk(306i64.to_be_bytes()), "306");
     assert_eq!(gtmk(), "306");
-    assert_eq!(isro(Some(Mode::Standalone)), "rw");
-    assert_eq!((isro(Some(Mode::ReadOnly)), isro(None)), ("ro", "null"));
+    assert_eq!((isro(Mode::Standalone), isro(Mode::ReadOnly)), ("rw", "ro"));
     assert_eq!(hash(&[(Zxid(0x80), 5), (Zxid(0x100), u64::MAX)]), "80: 5\n100: -1\n");
     assert_eq!(
         not_whitelisted(FourLetterWord::Ruok),
@@ -135,42 +137,159 @@ fn short_answers_are_apaches() {
     assert_eq!(dirs(67_109_358, 67_109_358), captured_text("datadir_size"));
 }
 
-#[test]
-fn mntr_has_every_key_of_apaches_once_and_no_other() {
-    let mut shards = ShardCounters::default();
-    shards.namespaces.record_read("/f", 68);
-    shards.namespaces.record_write("/f", 0);
-    shards.record_reply(true, 100, 2_500);
-    let report = MntrReport {
-        server: server(),
+fn mntr_report(server: ServerReport, standing: Standing) -> MntrReport {
+    MntrReport {
+        server,
+        standing,
         sessions: 1,
         ephemerals: 1,
         watches: 2,
         data_bytes: 46,
         files: FileDescriptors { open: 60, max: 20_000 },
         uptime_ms: 507,
-        shards,
+        shards: ShardCounters::default(),
         writes: WriteCounters::default(),
         start: StartFacts::default(),
-    };
-    let text = mntr(&report);
-    let keys = |text: &str| -> Vec<String> {
-        text.lines().map(|line| line.split('\t').next().unwrap_or_default().to_owned()).collect()
-    };
-    let ours = keys(&text);
-    let distinct: BTreeSet<_> = ours.iter().cloned().collect();
-    assert_eq!(distinct.len(), ours.len(), "a key twice");
-    assert_eq!(distinct, keys(&captured_text("zk_version")).into_iter().collect());
-    for line in [
-        "zk_avg_latency\t2.25",
-        "zk_avg_updatelatency\t2.5",
-        "zk_p99_updatelatency\t2",
-        "zk_sum_f_read_per_namespace\t70",
-        "zk_max_client_response_size\t100",
-        "zk_connection_drop_probability\t0.0",
-    ] {
-        assert!(text.lines().any(|other| other == line), "{line} in\n{text}");
     }
+}
+
+/// The keys of a text of `mntr`, each of which is there once.
+fn mntr_keys(text: &str) -> BTreeSet<&str> {
+    let keys = || text.lines().map(|line| line.split('\t').next().unwrap_or_default());
+    let distinct: BTreeSet<_> = keys().collect();
+    assert_eq!(distinct.len(), keys().count(), "a key twice");
+    distinct
+}
+
+#[track_caller]
+fn check_lines(text: &str, lines: &[&str]) {
+    for line in lines {
+        assert!(text.lines().any(|other| other == *line), "{line} in\n{text}");
+    }
+}
+
+#[test]
+fn mntr_has_every_key_of_apaches_once_and_no_other() {
+    let standalone = Standing {
+        mode: Mode::Standalone,
+        serving: true,
+        epoch: None,
+        leader: None,
+        membership: None,
+        reign: None,
+    };
+    let mut report = mntr_report(server(), standalone);
+    report.shards.namespaces.record_read("/f", 68);
+    report.shards.namespaces.record_write("/f", 0);
+    report.shards.record_reply(true, 100, 2_500);
+    let text = mntr(&report);
+    assert_eq!(mntr_keys(&text), mntr_keys(&captured_text("zk_version")));
+    check_lines(
+        &text,
+        &[
+            "zk_avg_latency\t2.25",
+            "zk_avg_updatelatency\t2.5",
+            "zk_p99_updatelatency\t2",
+            "zk_sum_f_read_per_namespace\t70",
+            "zk_max_client_response_size\t100",
+            "zk_connection_drop_probability\t0.0",
+        ],
+    );
+}
+
+/// A member of the captured ensemble, as it was then.
+fn member(mode: Mode) -> (ServerReport, Standing) {
+    let mut server = ServerReport {
+        mode,
+        latency: LatencyReport { min_ms: 1, avg_ms: 2.0, max_ms: 3 },
+        packets_received: 6,
+        packets_sent: 5,
+        last_zxid: Zxid::new(Epoch(1), 8),
+        node_count: 9,
+        ..server()
+    };
+    let reign = Reign {
+        learners: 3,
+        synced_followers: 2,
+        synced_observers: 1,
+        pending_syncs: 0,
+        uptime_ms: 21_524,
+    };
+    let members = Members { voters: 3, text: "".into() };
+    let standing = Standing {
+        mode,
+        serving: true,
+        epoch: Some(Epoch(1)),
+        leader: Some(ServerId(3)),
+        membership: Some(members),
+        reign: (mode == Mode::Leader).then_some(reign),
+    };
+    if mode == Mode::Leader {
+        server.proposal_sizes.record(48);
+        server.proposal_sizes.record(127);
+        server.latency = LatencyReport { min_ms: 1, avg_ms: 1.5, max_ms: 2 };
+    }
+    (server, standing)
+}
+
+#[test]
+fn members_tell_of_their_roles_as_apaches_do() {
+    for mode in [Mode::Leader, Mode::Observer] {
+        let (server, standing) = member(mode);
+        let captured = captured_of_member(mode.as_str(), "srvr");
+        let (_, statistics) = captured.split_once('\n').expect("the version's line");
+        assert_eq!(srvr(&server), format!("Zookeeper version: {VERSION}\n{statistics}"));
+        assert!(stat(&server, &[]).ends_with(statistics));
+        assert_eq!(isro(standing.mode), captured_of_member(mode.as_str(), "isro"));
+    }
+}
+
+#[test]
+fn mntr_of_members_has_the_keys_of_apaches() {
+    for mode in [Mode::Leader, Mode::Follower, Mode::Observer] {
+        let (server, standing) = member(mode);
+        let captured = captured_of_member(mode.as_str(), "mntr");
+        let mut report = mntr_report(server, standing);
+        report.writes.roles.proposal_sizes = report.server.proposal_sizes;
+        let text = mntr(&report);
+        // What they had read by then, and queues that are not here.
+        let beside = ["_per_namespace", "_learner_handler_qp_"];
+        let mut expect = mntr_keys(&captured);
+        expect.retain(|key| !beside.iter().any(|part| key.contains(part)));
+        assert_eq!(mntr_keys(&text), expect, "{mode:?}");
+        let told = [
+            "server_state",
+            "peer_state",
+            "quorum_size",
+            "observer_master_id",
+            "learners",
+            "synced_",
+            "pending_syncs",
+            "leader_uptime",
+            "_proposal_size",
+        ];
+        let of_roles = captured.lines().filter(|line| told.iter().any(|key| line.contains(key)));
+        check_lines(&text, &of_roles.collect::<Vec<_>>());
+    }
+}
+
+#[test]
+fn without_service_each_word_answers_as_apaches_does() {
+    let words = "srvr mntr isro conf stat cons dump wchs wchc wchp dirs crst srst hash";
+    for word in words.split(' ') {
+        let asked = FourLetterWord::from_bytes(word.as_bytes().try_into().unwrap()).expect(word);
+        assert_eq!(not_serving(asked), captured_of_member("without quorum", word), "{word}");
+    }
+    assert_eq!(captured_of_member("without quorum", "ruok"), RUOK);
+    assert_eq!(captured_of_member("without quorum", "gtmk"), gtmk());
+}
+
+/// What a member of Apache's ensemble answered.
+fn captured_of_member(server: &str, word: &str) -> String {
+    let answers = CAPTURED_OF_MEMBERS.lines().map(serde_json::from_str::<serde_json::Value>);
+    let mut answers = answers.map(|answer| answer.expect("it is JSON"));
+    let answer = answers.find(|answer| answer["server"] == server && answer["word"] == word);
+    answer.expect("it was captured")["text"].as_str().expect("it is text").to_owned()
 }
 
 /// The whole captured answer that begins with `start`.

@@ -52,6 +52,35 @@ impl Summary {
     }
 }
 
+/// Bytes of things that come one after the other.
+// ZooKeeper: BufferStats.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Sizes {
+    all: Summary,
+    last: u64,
+}
+
+impl Sizes {
+    pub fn record(&mut self, bytes: usize) {
+        self.last = bytes as u64;
+        self.all.record(self.last);
+    }
+
+    pub fn merge(&mut self, other: &Self) {
+        self.all.merge(&other.all);
+        if other.last != 0 {
+            self.last = other.last;
+        }
+    }
+
+    /// The last, the smallest and the largest one; -1 while there was none.
+    pub(super) fn last_min_max(&self) -> [i64; 3] {
+        let none = self.all.count == 0;
+        let size = |bytes: u64| if none { -1 } else { i64::try_from(bytes).unwrap_or(i64::MAX) };
+        [self.last, self.all.min, self.all.max].map(size)
+    }
+}
+
 /// Times in microseconds, with their distribution.
 #[derive(Clone, Debug)]
 pub struct Latency {
@@ -155,9 +184,7 @@ pub struct ShardCounters {
     /// Bytes of replies, and of events.
     pub response_bytes: u64,
     pub watch_bytes: u64,
-    /// Sizes of replies, and the last one.
-    pub response_sizes: Summary,
-    pub response_size_last: u64,
+    pub response_sizes: Sizes,
     /// ConnectRequests.
     pub connection_requests: u64,
     /// Connections above a limit, closed at once.
@@ -189,9 +216,6 @@ impl ShardCounters {
         self.response_bytes += other.response_bytes;
         self.watch_bytes += other.watch_bytes;
         self.response_sizes.merge(&other.response_sizes);
-        if other.response_size_last != 0 {
-            self.response_size_last = other.response_size_last;
-        }
         self.connection_requests += other.connection_requests;
         self.connections_rejected += other.connections_rejected;
         self.connections_dropped += other.connections_dropped;
@@ -225,8 +249,7 @@ impl ShardCounters {
     pub fn record_reply(&mut self, is_write: bool, bytes: usize, latency_us: u64) {
         self.packets_sent += 1;
         self.response_bytes += bytes as u64;
-        self.response_sizes.record(bytes as u64);
-        self.response_size_last = bytes as u64;
+        self.response_sizes.record(bytes);
         self.latency.record_us(latency_us);
         if is_write {
             self.update_latency.record_us(latency_us);
@@ -254,6 +277,36 @@ pub struct WriteCounters {
     pub digest_mismatches: u64,
     pub snapshot_ms: Summary,
     pub snapshot_errors: u64,
+    pub roles: RoleCounters,
+}
+
+/// What a member of an ensemble counts of its roles.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RoleCounters {
+    /// How often a leader was looked for, and how long that took; an observer's looking has no
+    /// length in Apache.
+    pub looked: u64,
+    pub election_ms: Summary,
+    /// From the end of service, or the start of the process, to the next service: in any role, and
+    /// of those the ones in which this server led.
+    pub unavailable_ms: Summary,
+    pub leader_unavailable_ms: Summary,
+    /// From the election to service.
+    pub follower_sync_ms: Summary,
+    pub observer_sync_ms: Summary,
+    /// As a leader.
+    pub proposals: u64,
+    /// Of the present reign.
+    pub proposal_sizes: Sizes,
+}
+
+impl RoleCounters {
+    /// This leader proposes a transaction.
+    // ZooKeeper: Leader.propose.
+    pub fn record_proposal(&mut self, bytes: usize) {
+        self.proposals += 1;
+        self.proposal_sizes.record(bytes);
+    }
 }
 
 /// What the start did. It stays as it is.

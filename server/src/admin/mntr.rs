@@ -9,13 +9,15 @@
 use super::FileDescriptors;
 use super::four_letter::put;
 use super::metrics::{Latency, ShardCounters, StartFacts, Summary, WriteCounters};
-use super::report::ServerReport;
+use super::report::{Mode, ServerReport};
 use crate::cli::VERSION;
+use crate::sequencer::standing::Standing;
 
 /// Everything that `mntr` tells.
 #[derive(Clone, Debug)]
 pub struct MntrReport {
     pub server: ServerReport,
+    pub standing: Standing,
     pub sessions: usize,
     pub ephemerals: u64,
     pub watches: usize,
@@ -30,7 +32,7 @@ pub struct MntrReport {
 }
 
 /// Counters of what this server does not have.
-const ABSENT_COUNTERS: [&str; 41] = [
+const ABSENT_COUNTERS: [&str; 39] = [
     "add_dead_watcher_stall_time",
     "cnxn_closed_without_zk_server_running",
     "connection_revalidate_count",
@@ -44,13 +46,11 @@ const ABSENT_COUNTERS: [&str; 41] = [
     "learner_commit_received_count",
     "learner_proposal_received_count",
     "local_sessions",
-    "looking_count",
     "non_mtls_local_conn_count",
     "non_mtls_remote_conn_count",
     "outstanding_changes_queued",
     "outstanding_changes_removed",
     "outstanding_tls_handshake",
-    "proposal_count",
     "quit_leading_due_to_disloyal_voter",
     "request_commit_queued",
     "request_throttle_wait_count",
@@ -75,19 +75,15 @@ const ABSENT_COUNTERS: [&str; 41] = [
 ];
 
 /// Summaries of what this server does not have.
-const ABSENT_SUMMARIES: [&str; 29] = [
+const ABSENT_SUMMARIES: [&str; 24] = [
     "commit_commit_proc_req_queued",
     "commit_process_time",
     "concurrent_request_processing_in_commit_processor",
     "connection_token_deficit",
-    "election_time",
-    "follower_sync_time",
     "inflight_diff_count",
     "inflight_snap_count",
-    "leader_unavailable_time",
     "learner_request_processor_queue_size",
     "netty_queued_buffer_capacity",
-    "observer_sync_time",
     "pending_session_queue_size",
     "prep_processor_queue_size",
     "proposal_process_time",
@@ -101,7 +97,6 @@ const ABSENT_SUMMARIES: [&str; 29] = [
     "socket_closing_time",
     "sync_processor_queue_size",
     "time_waiting_empty_pool_in_commit_processor_read_ms",
-    "unavailable_time",
     "write_batch_time_in_commit_processor",
     "write_commit_proc_issued",
     "write_commit_proc_req_queued",
@@ -137,6 +132,7 @@ const US_PER_MS: u64 = 1_000;
 pub fn mntr(report: &MntrReport) -> String {
     let mut lines = Lines(String::with_capacity(24 << 10));
     put_gauges(&mut lines, report);
+    put_standing(&mut lines, report);
     put_counters(&mut lines, report);
     put_summaries(&mut lines, report);
     for (name, traffic) in report.shards.namespaces.sorted() {
@@ -150,7 +146,7 @@ pub fn mntr(report: &MntrReport) -> String {
 }
 
 fn put_gauges(lines: &mut Lines, report: &MntrReport) {
-    let MntrReport { server, shards, files, .. } = report;
+    let MntrReport { server, files, .. } = report;
     lines.value("version", VERSION);
     lines.value("server_state", server.mode.as_str());
     lines.value("uptime", report.uptime_ms);
@@ -169,12 +165,40 @@ fn put_gauges(lines: &mut Lines, report: &MntrReport) {
     lines.value("open_file_descriptor_count", files.open);
     lines.value("max_file_descriptor_count", files.max);
     lines.mean("connection_drop_probability", 0.0);
-    let sizes = shards.response_sizes;
-    let none = sizes.count == 0;
-    let size = |bytes: u64| if none { -1 } else { i64::try_from(bytes).unwrap_or(i64::MAX) };
-    lines.value("last_client_response_size", size(shards.response_size_last));
-    lines.value("min_client_response_size", size(sizes.min));
-    lines.value("max_client_response_size", size(sizes.max));
+    let [last, min, max] = report.shards.response_sizes.last_min_max();
+    lines.value("last_client_response_size", last);
+    lines.value("min_client_response_size", min);
+    lines.value("max_client_response_size", max);
+}
+
+/// What only the members of an ensemble tell.
+// ZooKeeper: registerMetrics and dumpMonitorValues of the servers of quorum/.
+fn put_standing(lines: &mut Lines, report: &MntrReport) {
+    let Standing { mode, membership, leader, reign, .. } = &report.standing;
+    let Some(members) = membership else { return };
+    lines.value("quorum_size", members.voters);
+    let state = match mode {
+        Mode::Leader => "leading",
+        Mode::Follower => "following",
+        _ => "observing",
+    };
+    // Those that are not as far yet serve nobody, and tell nothing.
+    lines.value("peer_state", format_args!("{state} - broadcast"));
+    if let (Mode::Observer, Some(leader)) = (mode, leader) {
+        lines.value("observer_master_id", leader.0);
+    }
+    let Some(reign) = reign else { return };
+    lines.value("learners", reign.learners);
+    lines.value("synced_followers", reign.synced_followers);
+    // Participants that the configuration does not know are not let in.
+    lines.value("synced_non_voting_followers", 0);
+    lines.value("synced_observers", reign.synced_observers);
+    lines.value("pending_syncs", reign.pending_syncs);
+    lines.value("leader_uptime", reign.uptime_ms);
+    let [last, min, max] = report.writes.roles.proposal_sizes.last_min_max();
+    lines.value("last_proposal_size", last);
+    lines.value("min_proposal_size", min);
+    lines.value("max_proposal_size", max);
 }
 
 fn put_counters(lines: &mut Lines, report: &MntrReport) {
@@ -192,6 +216,8 @@ fn put_counters(lines: &mut Lines, report: &MntrReport) {
         ("prep_processor_request_queued", writes.prepared),
         ("sync_processor_request_queued", writes.logged),
         ("commit_count", writes.committed),
+        ("looking_count", writes.roles.looked),
+        ("proposal_count", writes.roles.proposals),
         ("stale_sessions_expired", writes.sessions_expired),
         ("digest_mismatches_count", writes.digest_mismatches),
         ("snapshot_error_count", writes.snapshot_errors),
@@ -216,6 +242,11 @@ fn put_summaries(lines: &mut Lines, report: &MntrReport) {
         ("sync_process_time", writes.sync_us, US_PER_MS),
         ("fsynctime", writes.sync_us, US_PER_MS),
         ("snapshottime", writes.snapshot_ms, 1),
+        ("election_time", writes.roles.election_ms, 1),
+        ("unavailable_time", writes.roles.unavailable_ms, 1),
+        ("leader_unavailable_time", writes.roles.leader_unavailable_ms, 1),
+        ("follower_sync_time", writes.roles.follower_sync_ms, 1),
+        ("observer_sync_time", writes.roles.observer_sync_ms, 1),
         ("dbinittime", once(start.recovery_ms), 1),
         ("startup_snap_load_time", once(start.snapshot_load_ms), 1),
         ("startup_txns_load_time", once(start.replay_ms), 1),

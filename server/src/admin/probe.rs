@@ -11,8 +11,7 @@ use menagerie_wire::four_letter::FourLetterWord;
 use super::four_letter as text;
 use super::metrics::{ShardCounters, StartFacts};
 use super::{
-    DumpReport, Environment, FileDescriptors, LatencyReport, MntrReport, Mode, ServerReport,
-    WatchReport,
+    DumpReport, Environment, FileDescriptors, LatencyReport, MntrReport, ServerReport, WatchReport,
 };
 use crate::client::run::Visit;
 use crate::client::shard::{Shard, Word};
@@ -61,52 +60,55 @@ async fn answer(probe: Rc<Probe>, word: Word) {
 
 impl Probe {
     async fn text(&self, word: &Word) -> String {
-        match word.word {
-            FourLetterWord::Ruok => text::RUOK.to_owned(),
-            FourLetterWord::Isro => text::isro(Some(Mode::Standalone)).to_owned(),
-            FourLetterWord::Gtmk => text::gtmk(),
-            FourLetterWord::Stmk => {
+        let serving = match question(word.word) {
+            Some(question) => self.ask_sequencer(question).await,
+            None => None,
+        };
+        let serving = serving.filter(|answered| answered.standing.serving);
+        match (word.word, serving) {
+            (FourLetterWord::Ruok, _) => text::RUOK.to_owned(),
+            (FourLetterWord::Gtmk, _) => text::gtmk(),
+            (FourLetterWord::Stmk, _) => {
                 text::stmk(word.argument.as_slice().try_into().unwrap_or_default())
             }
-            FourLetterWord::Envi => text::envi(&self.environment),
-            FourLetterWord::Conf => {
+            (FourLetterWord::Envi, _) => text::envi(&self.environment),
+            (asked, None) => text::not_serving(asked).to_owned(),
+            (FourLetterWord::Isro, Some(answered)) => text::isro(answered.standing.mode).to_owned(),
+            (FourLetterWord::Conf, Some(_)) => {
                 let (data_bytes, log_bytes) = self.directory_bytes();
                 text::conf(&self.config, self.client_port, data_bytes, log_bytes)
             }
-            FourLetterWord::Dirs => {
+            (FourLetterWord::Dirs, Some(_)) => {
                 let (data_bytes, log_bytes) = self.directory_bytes();
                 text::dirs(data_bytes, log_bytes)
             }
-            FourLetterWord::Crst => {
+            (FourLetterWord::Crst, Some(_)) => {
                 self.ask_shards(Shard::reset_connection_counters).await;
                 text::CRST.to_owned()
             }
-            FourLetterWord::Srst => {
+            (FourLetterWord::Srst, Some(_)) => {
                 self.ask_shards(|shard| shard.counters = ShardCounters::default()).await;
                 self.ask_sequencer(Question::Reset).await;
                 text::SRST.to_owned()
             }
-            FourLetterWord::Srvr => text::srvr(&self.server().await.0),
-            FourLetterWord::Stat => {
+            (FourLetterWord::Srvr, Some(answered)) => text::srvr(&self.server(&answered).await.0),
+            (FourLetterWord::Stat, Some(answered)) => {
                 let connections = self.ask_shards(|shard| shard.connection_reports()).await;
-                text::stat(&self.server().await.0, &connections.concat())
+                text::stat(&self.server(&answered).await.0, &connections.concat())
             }
-            FourLetterWord::Cons => {
+            (FourLetterWord::Cons, Some(_)) => {
                 let connections = self.ask_shards(|shard| shard.connection_reports()).await;
                 text::cons(&connections.concat())
             }
-            FourLetterWord::Mntr => text::mntr(&self.mntr().await),
-            FourLetterWord::Dump => text::dump(&self.dump().await),
-            FourLetterWord::Wchs => {
+            (FourLetterWord::Mntr, Some(answered)) => text::mntr(&self.mntr(answered).await),
+            (FourLetterWord::Dump, Some(answered)) => text::dump(&self.dump(answered).await),
+            (FourLetterWord::Wchs, Some(_)) => {
                 let parts = self.ask_shards(|shard| shard.watch_summary()).await;
                 text::wchs(&parts.iter().fold(WatchSummary::default(), add))
             }
-            FourLetterWord::Wchp => text::wchp(&self.watches().await),
-            FourLetterWord::Wchc => text::wchc(&self.watches().await),
-            FourLetterWord::Hash => {
-                let answered = self.ask_sequencer(Question::Report).await;
-                text::hash(&answered.map(|answered| answered.digests).unwrap_or_default())
-            }
+            (FourLetterWord::Wchp, Some(_)) => text::wchp(&self.watches().await),
+            (FourLetterWord::Wchc, Some(_)) => text::wchc(&self.watches().await),
+            (FourLetterWord::Hash, Some(answered)) => text::hash(&answered.digests),
         }
     }
 
@@ -136,14 +138,13 @@ impl Probe {
         answers.try_receive()
     }
 
-    async fn server(&self) -> (ServerReport, ShardCounters, Option<Answered>) {
+    async fn server(&self, answered: &Answered) -> (ServerReport, ShardCounters) {
         let parts = self
             .ask_shards(|shard| {
                 let counters = shard.counters.clone();
                 (counters, shard.connection_count(), shard.outstanding_requests())
             })
             .await;
-        let answered = self.ask_sequencer(Question::Report).await;
         let mut counters = ShardCounters::default();
         let (mut connections, mut outstanding_requests) = (0, 0);
         for (part, count, outstanding) in &parts {
@@ -151,55 +152,55 @@ impl Probe {
             connections += count;
             outstanding_requests += outstanding;
         }
-        let view = answered.as_ref().map(|answered| answered.root.view());
+        let view = answered.root.view();
         let (avg_ms, summary) = counters.latency.summary.in_units(1_000);
         let report = ServerReport {
-            mode: Mode::Standalone,
+            mode: answered.standing.mode,
             latency: LatencyReport { min_ms: summary.min, avg_ms, max_ms: summary.max },
             packets_received: counters.packets_received,
             packets_sent: counters.packets_sent,
             connections,
             outstanding_requests,
-            last_zxid: view.map(|view| view.last_zxid()).unwrap_or_default(),
+            last_zxid: view.last_zxid().max(answered.standing.first_zxid()),
             // Apache counts the root under both its names, "" and "/".
-            node_count: view.map_or(0, |view| view.node_count() + 1),
+            node_count: view.node_count() + 1,
+            proposal_sizes: answered.counters.roles.proposal_sizes,
         };
-        (report, counters, answered)
+        (report, counters)
     }
 
-    async fn mntr(&self) -> MntrReport {
+    async fn mntr(&self, answered: Answered) -> MntrReport {
         let watches = self.ask_shards(|shard| shard.watch_count()).await.into_iter().sum();
-        let (server, shards, answered) = self.server().await;
-        let view = answered.as_ref().map(|answered| answered.root.view());
+        let (server, shards) = self.server(&answered).await;
+        let view = answered.root.view();
         MntrReport {
             server,
-            sessions: answered.as_ref().map_or(0, |answered| answered.sessions),
-            ephemerals: view.map_or(0, |view| view.ephemeral_count()),
+            sessions: answered.sessions,
+            ephemerals: view.ephemeral_count(),
             watches,
-            data_bytes: view.map_or(0, |view| view.data_bytes()),
+            data_bytes: view.data_bytes(),
             files: FileDescriptors::read(),
             uptime_ms: monotonic_ms() - self.started_ms,
             shards,
-            writes: answered.map(|answered| answered.counters).unwrap_or_default(),
+            standing: answered.standing,
+            writes: answered.counters,
             start: self.start,
         }
     }
 
-    async fn dump(&self) -> DumpReport {
-        let mut report = DumpReport::default();
+    async fn dump(&self, answered: Answered) -> DumpReport {
+        let mut report = DumpReport { sessions: answered.deadlines, ..DumpReport::default() };
         for sets in self.ask_shards(|shard| shard.connections_by_deadline()).await {
             for (deadline_ms, connections) in sets {
                 report.connections.entry(deadline_ms).or_default().extend(connections);
             }
         }
-        let Some(answered) = self.ask_sequencer(Question::Dump).await else { return report };
         for session in answered.root.view().sessions() {
             let paths: Vec<_> = session.ephemerals().map(str::to_owned).collect();
             if !paths.is_empty() {
                 report.ephemerals.push((session.id(), paths));
             }
         }
-        report.sessions = answered.deadlines;
         report
     }
 
@@ -215,6 +216,18 @@ impl Probe {
     fn directory_bytes(&self) -> (u64, u64) {
         let data_bytes = bytes_under(&self.config.data_dir, |name| !is_log(name));
         (data_bytes, bytes_under(&self.config.data_log_dir, is_log))
+    }
+}
+
+/// What a word asks the sequencer first; `None` for those that tell nothing of service.
+const fn question(word: FourLetterWord) -> Option<Question> {
+    match word {
+        FourLetterWord::Ruok
+        | FourLetterWord::Gtmk
+        | FourLetterWord::Stmk
+        | FourLetterWord::Envi => None,
+        FourLetterWord::Dump => Some(Question::Dump),
+        _ => Some(Question::Report),
     }
 }
 

@@ -8,10 +8,14 @@ use std::net::SocketAddr;
 
 use menagerie_wire::{OpCode, SessionId, Zxid};
 
+use super::metrics::Sizes;
+
 /// What the server is at the moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
     Standalone,
+    /// A member that knows of no leader. It serves nobody, and no word tells of it.
+    Looking,
     Leader,
     Follower,
     Observer,
@@ -23,6 +27,7 @@ impl Mode {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Standalone => "standalone",
+            Self::Looking => "looking",
             Self::Leader => "leader",
             Self::Follower => "follower",
             Self::Observer => "observer",
@@ -52,6 +57,8 @@ pub struct ServerReport {
     pub outstanding_requests: usize,
     pub last_zxid: Zxid,
     pub node_count: u64,
+    /// Of what a leader has proposed.
+    pub proposal_sizes: Sizes,
 }
 
 /// One connection, as `cons` and `stat` show it.

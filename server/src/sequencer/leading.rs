@@ -155,6 +155,9 @@ impl Sequencer {
         self.scratch.clear();
         let digest = executed.digest.filter(|_| self.settings.digests);
         executed.txn.encode(digest, &mut self.scratch);
+        if !self.alone {
+            self.counters.roles.record_proposal(self.scratch.len());
+        }
         let txn = self.scratch.as_slice().into();
         self.prepared.push(Entry { zxid, outcome: executed.outcome, answer });
         self.counters.prepared += 1;

@@ -103,7 +103,8 @@ pub enum ToShard {
     /// Clients are served from now on. The root to serve from has been published before.
     Serve,
     /// The role is over: what was not answered never will be. Every session's connection ends, no
-    /// watch is left, and no session begins until [`ToShard::Serve`]. Until then roots may be older.
+    /// watch is left, and no session begins until [`ToShard::Serve`]. Until then a root may be
+    /// older than the one before.
     StopServing,
     /// The server ends: send what is queued, close every connection.
     Stop,

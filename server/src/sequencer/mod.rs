@@ -19,6 +19,7 @@ pub mod message;
 pub mod output;
 pub mod publication;
 pub mod run;
+pub mod standing;
 
 mod cleaner;
 mod leading;
@@ -56,6 +57,7 @@ use pending::Pending;
 use prepared::Prepared;
 use publication::{Publication, Run};
 use session_ids::SessionIds;
+use standing::{Career, Standing};
 use syncs::{Syncs, Waiting};
 use tail::Tail;
 
@@ -113,6 +115,7 @@ enum Part {
 pub struct Sequencer {
     settings: Settings,
     node: Node,
+    career: Career,
     /// Whether it is its own ensemble by configuration.
     alone: bool,
     /// What votes say of the configuration.
@@ -198,6 +201,7 @@ impl Sequencer {
         Self {
             tree,
             node,
+            career: Career::new(now.monotonic_ms),
             alone: false,
             membership: Arc::from(""),
             recovered: Some(recovered),
@@ -240,6 +244,16 @@ impl Sequencer {
     /// The newest committed root: what a new shard begins with, and what a snapshot holds.
     pub const fn committed(&self) -> &Root {
         &self.committed
+    }
+
+    /// What this server is, for reports.
+    pub fn standing(&self, now: Now) -> Standing {
+        let serving = match self.part {
+            Part::Idle => false,
+            Part::Leading => self.alone || self.settings.leader_serves,
+            Part::Learning => true,
+        };
+        self.career.standing(&self.node, serving, now.monotonic_ms)
     }
 
     pub const fn node(&self) -> &Node {
@@ -374,7 +388,9 @@ impl Sequencer {
     }
 
     fn step(&mut self, event: Event) {
-        self.node.step(event, self.now.monotonic_ms, &mut self.effects);
+        let now_ms = self.now.monotonic_ms;
+        self.node.step(event, now_ms, &mut self.effects);
+        self.career.observe(&self.node, now_ms, &mut self.counters.roles);
     }
 
     /// Does what the node wants done, and what follows from that.

@@ -26,6 +26,7 @@ use crate::runtime::mailbox::{Receiver, Sender};
 use crate::runtime::{spawn, yield_if_needed};
 use crate::sequencer::message::{ToSequencer, ToShard};
 use crate::sequencer::publication::Announced;
+use crate::sequencer::standing::Standing;
 use crate::sequencer::{Delivery, Now, Output, Sequencer};
 
 /// How often the clock is looked at for expiry.
@@ -65,6 +66,7 @@ pub enum Question {
 
 /// The sequencer's part of a report.
 pub struct Answered {
+    pub standing: Standing,
     pub counters: WriteCounters,
     pub root: Root,
     pub sessions: usize,
@@ -304,6 +306,7 @@ impl Running {
             Question::Report | Question::Reset => BTreeMap::new(),
         };
         asker.send(Answered {
+            standing: sequencer.standing(now),
             counters: sequencer.counters.clone(),
             root: sequencer.committed().clone(),
             sessions: sequencer.session_count(),

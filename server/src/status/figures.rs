@@ -108,10 +108,12 @@ mod tests {
     use serde_json::Value;
 
     use super::*;
+    use crate::admin::metrics::Sizes;
     use crate::admin::{LatencyReport, ServerReport, four_letter};
 
     /// Captured from Apache's server; see the ORIGIN beside it.
     const CAPTURED: &str = include_str!("../../../tests/golden/client-4lw.jsonl");
+    const CAPTURED_OF_MEMBERS: &str = include_str!("../../../tests/golden/words-ensemble.jsonl");
     const APACHES_VERSION: &str =
         "3.9.4-7246445ec281f3dbf53dc54e970c914f39713903, built on 2025-08-19 19:53 UTC";
 
@@ -171,6 +173,7 @@ mod tests {
             outstanding_requests: 4,
             last_zxid: Zxid::new(Epoch(5), 0xabc),
             node_count: 1_000_000,
+            proposal_sizes: Sizes::default(),
         });
         let figures = of_srvr(&text);
         assert_eq!(figures.mode, Some(Mode::ReadOnly));
@@ -181,22 +184,43 @@ mod tests {
         assert_eq!(figures.version.as_deref(), Some(crate::cli::VERSION));
     }
 
+    /// What a member of Apache's ensemble answered to both words.
+    fn of_member(server: &str) -> Figures {
+        let mut figures = Figures::default();
+        for line in CAPTURED_OF_MEMBERS.lines() {
+            let answer = serde_json::from_str::<Value>(line).unwrap();
+            let text = answer["text"].as_str().unwrap();
+            match answer["word"].as_str() {
+                Some("srvr") if answer["server"] == server => figures.take_srvr(text),
+                Some("mntr") if answer["server"] == server => figures.take_mntr(text),
+                _ => {}
+            }
+        }
+        figures
+    }
+
     #[test]
-    fn a_leader_tells_of_its_learners() {
-        let figures = of_mntr(
-            "zk_server_state\tleader\nzk_global_sessions\t7\nzk_quorum_size\t5\nzk_learners\t4\n\
-             zk_synced_followers\t3\nzk_synced_observers\t1\nzk_pending_syncs\t0\n",
-        );
+    fn members_tell_of_their_roles_and_a_leader_of_its_learners() {
+        let leader = of_member("leader");
         let expect = Figures {
             mode: Some(Mode::Leader),
-            sessions: Some(7),
-            learners: Some(4),
-            synced_followers: Some(3),
+            zxid: Some(Zxid::new(Epoch(1), 8)),
+            sessions: Some(4),
+            nodes: Some(9),
+            learners: Some(3),
+            synced_followers: Some(2),
             synced_observers: Some(1),
-            quorum_size: Some(5),
-            ..Figures::default()
+            quorum_size: Some(3),
+            ..leader.clone()
         };
-        assert_eq!(figures, expect);
+        assert_eq!(leader, expect);
+        for mode in [Mode::Follower, Mode::Observer] {
+            let learner = of_member(mode.as_str());
+            assert_eq!((learner.mode, learner.zxid), (Some(mode), leader.zxid));
+            assert_eq!((learner.learners, learner.synced_followers), (None, None));
+            assert_eq!((learner.sessions, learner.quorum_size), (Some(4), Some(3)));
+        }
+        assert_eq!(of_member("without quorum"), Figures::default());
     }
 
     #[test]

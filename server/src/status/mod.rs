@@ -155,7 +155,7 @@ fn note_of_mode(figures: &Figures) -> Option<String> {
             let observers = observers.map(|observers| format!(", observers: {observers}"));
             Some(format!("synced followers: {followers}{}", observers.unwrap_or_default()))
         }
-        Mode::Standalone | Mode::Follower | Mode::Observer => None,
+        Mode::Standalone | Mode::Looking | Mode::Follower | Mode::Observer => None,
     }
 }
 
