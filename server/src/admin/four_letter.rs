@@ -10,6 +10,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 use menagerie_wire::four_letter::FourLetterWord;
+use menagerie_wire::quorum_config::LearnerType;
 use menagerie_wire::{OpCode, Zxid};
 
 use super::report::{
@@ -18,7 +19,7 @@ use super::report::{
 use super::utc::Utc;
 use super::{Environment, mntr};
 use crate::cli::VERSION;
-use crate::config::Config;
+use crate::config::{Config, Ensemble};
 use crate::watch::WatchSummary;
 
 pub use mntr::mntr;
@@ -197,8 +198,36 @@ pub fn conf(config: &Config, port: u16, data_bytes: u64, log_bytes: u64) -> Stri
     put(&mut text, format_args!("minSessionTimeout={}\n", config.sessions.timeout_ms_min));
     put(&mut text, format_args!("maxSessionTimeout={}\n", config.sessions.timeout_ms_max));
     put(&mut text, format_args!("clientPortListenBacklog={}\n", config.client.listen_backlog));
-    text.push_str("serverId=0\n");
+    let id = config.ensemble.as_ref().map_or(0, |ensemble| ensemble.id.0);
+    put(&mut text, format_args!("serverId={id}\n"));
+    if let Some(ensemble) = &config.ensemble {
+        put_ensemble(&mut text, ensemble);
+    }
     text
+}
+
+// ZooKeeper: QuorumZooKeeperServer.dumpConf.
+fn put_ensemble(text: &mut String, ensemble: &Ensemble) {
+    put(text, format_args!("initLimit={}\n", ensemble.init_limit));
+    put(text, format_args!("syncLimit={}\n", ensemble.sync_limit));
+    text.push_str("electionAlg=3\n");
+    let addresses = || ensemble.member().addresses.iter();
+    put(text, format_args!("electionPort={}\n", ports(addresses().map(|at| at.election_port))));
+    put(text, format_args!("quorumPort={}\n", ports(addresses().map(|at| at.quorum_port))));
+    let observes = ensemble.role() == LearnerType::Observer;
+    put(text, format_args!("peerType={}\n", u8::from(observes)));
+    put(text, format_args!("membership: \n{}", ensemble.members));
+}
+
+/// Each once, as Apache joins them.
+fn ports(ports: impl Iterator<Item = u16>) -> String {
+    let mut distinct = Vec::new();
+    for port in ports.map(|port| port.to_string()) {
+        if !distinct.contains(&port) {
+            distinct.push(port);
+        }
+    }
+    distinct.join("|")
 }
 
 fn absolute(path: &Path) -> String {

@@ -7,7 +7,7 @@ use menagerie_wire::{Epoch, ServerId, SessionId};
 use super::*;
 use crate::admin::metrics::{ShardCounters, Sizes, StartFacts, WriteCounters};
 use crate::admin::{FileDescriptors, MntrReport};
-use crate::sequencer::standing::{Members, Reign, Standing};
+use crate::sequencer::standing::{Reign, Standing};
 
 /// Captured from Apache's server; see the ORIGIN beside it.
 const CAPTURED: &str = include_str!("../../../tests/golden/client-4lw.jsonl");
@@ -125,6 +125,29 @@ fn conf_and_envi_have_apaches_lines() {
 }
 
 #[test]
+fn conf_of_a_member_is_apaches() {
+    let captured = captured_of_member("observer", "conf");
+    let lines = captured.lines().filter(|line| line.starts_with("server."));
+    let file = format!(
+        "dataDir=/data/4\nclientPort=28184\ntickTime=500\ninitLimit=20\nsyncLimit=10\n\
+         peerType=observer\n{}",
+        lines.collect::<Vec<_>>().join("\n")
+    );
+    let read = |path: &Path| match path.file_name().and_then(|name| name.to_str()) {
+        Some("zoo.cfg") => Ok(file.clone().into_bytes()),
+        Some("myid") => Ok(b"4\n".to_vec()),
+        _ => Err(std::io::ErrorKind::NotFound.into()),
+    };
+    let path = Some(Path::new("zoo.cfg"));
+    let mut config = Config::load_with(path, "", &[], &read).expect("a member's file");
+    // Our default is another.
+    config.client.listen_backlog = -1;
+    let text = conf(&config, 28184, 67_109_538, 67_109_538);
+    // Ours are not in a subdirectory called version-2.
+    assert_eq!(text, captured.replace("/version-2", ""));
+}
+
+#[test]
 fn short_answers_are_apaches() {
     assert_eq!(stmk(306i64.to_be_bytes()), "306");
     assert_eq!(gtmk(), "306");
@@ -175,7 +198,7 @@ fn mntr_has_every_key_of_apaches_once_and_no_other() {
         serving: true,
         epoch: None,
         leader: None,
-        membership: None,
+        quorum_size: None,
         reign: None,
     };
     let mut report = mntr_report(server(), standalone);
@@ -215,13 +238,12 @@ fn member(mode: Mode) -> (ServerReport, Standing) {
         pending_syncs: 0,
         uptime_ms: 21_524,
     };
-    let members = Members { voters: 3, text: "".into() };
     let standing = Standing {
         mode,
         serving: true,
         epoch: Some(Epoch(1)),
         leader: Some(ServerId(3)),
-        membership: Some(members),
+        quorum_size: Some(3),
         reign: (mode == Mode::Leader).then_some(reign),
     };
     if mode == Mode::Leader {

@@ -296,6 +296,12 @@ pub struct RoleCounters {
     pub observer_sync_ms: Summary,
     /// As a leader.
     pub proposals: u64,
+    /// Learners whose history was aligned by a snapshot, and by anything less.
+    pub snapshots_sent: u64,
+    pub diffs_sent: u64,
+    /// As a learner, while it serves.
+    pub proposals_received: u64,
+    pub commits_received: u64,
     /// Of the present reign.
     pub proposal_sizes: Sizes,
 }

@@ -32,19 +32,16 @@ pub struct MntrReport {
 }
 
 /// Counters of what this server does not have.
-const ABSENT_COUNTERS: [&str; 39] = [
+const ABSENT_COUNTERS: [&str; 35] = [
     "add_dead_watcher_stall_time",
     "cnxn_closed_without_zk_server_running",
     "connection_revalidate_count",
     "dead_watchers_cleared",
     "dead_watchers_queued",
-    "diff_count",
     "ensemble_auth_fail",
     "ensemble_auth_skip",
     "ensemble_auth_success",
     "insecure_admin_count",
-    "learner_commit_received_count",
-    "learner_proposal_received_count",
     "local_sessions",
     "non_mtls_local_conn_count",
     "non_mtls_remote_conn_count",
@@ -63,7 +60,6 @@ const ABSENT_COUNTERS: [&str; 39] = [
     "restore_rate_limited_count",
     "revalidate_count",
     "skip_learner_request_to_next_processor_count",
-    "snap_count",
     "snapshot_rate_limited_count",
     "stale_replies",
     "stale_requests",
@@ -174,9 +170,9 @@ fn put_gauges(lines: &mut Lines, report: &MntrReport) {
 /// What only the members of an ensemble tell.
 // ZooKeeper: registerMetrics and dumpMonitorValues of the servers of quorum/.
 fn put_standing(lines: &mut Lines, report: &MntrReport) {
-    let Standing { mode, membership, leader, reign, .. } = &report.standing;
-    let Some(members) = membership else { return };
-    lines.value("quorum_size", members.voters);
+    let Standing { mode, quorum_size, leader, reign, .. } = &report.standing;
+    let Some(quorum_size) = quorum_size else { return };
+    lines.value("quorum_size", quorum_size);
     let state = match mode {
         Mode::Leader => "leading",
         Mode::Follower => "following",
@@ -218,6 +214,10 @@ fn put_counters(lines: &mut Lines, report: &MntrReport) {
         ("commit_count", writes.committed),
         ("looking_count", writes.roles.looked),
         ("proposal_count", writes.roles.proposals),
+        ("snap_count", writes.roles.snapshots_sent),
+        ("diff_count", writes.roles.diffs_sent),
+        ("learner_proposal_received_count", writes.roles.proposals_received),
+        ("learner_commit_received_count", writes.roles.commits_received),
         ("stale_sessions_expired", writes.sessions_expired),
         ("digest_mismatches_count", writes.digest_mismatches),
         ("snapshot_error_count", writes.snapshot_errors),

@@ -57,7 +57,7 @@ use pending::Pending;
 use prepared::Prepared;
 use publication::{Publication, Run};
 use session_ids::SessionIds;
-use standing::{Career, Standing};
+use standing::{Career, Standing, count};
 use syncs::{Syncs, Waiting};
 use tail::Tail;
 
@@ -407,6 +407,7 @@ impl Sequencer {
     }
 
     fn carry_out_one(&mut self, effect: Effect, out: &mut Output) {
+        count(&effect, self.part == Part::Learning, &mut self.counters.roles);
         match effect {
             Effect::Append { zxid, txn } => {
                 if !self.alone {

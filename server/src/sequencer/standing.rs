@@ -3,9 +3,7 @@
 //! A node says what it is, and knows no clock; [`Career`] looks at it after each step and keeps
 //! the times. What a report shows of it is a [`Standing`], a copy that belongs to no core.
 
-use std::sync::Arc;
-
-use menagerie_replication::{Node, Role};
+use menagerie_replication::{Effect, Node, Packet, Role};
 use menagerie_wire::{Epoch, ServerId, Zxid};
 
 use crate::admin::Mode;
@@ -20,8 +18,8 @@ pub struct Standing {
     /// Of the reign that it belongs to, once that is established.
     pub epoch: Option<Epoch>,
     pub leader: Option<ServerId>,
-    /// `None` for a standalone server.
-    pub membership: Option<Members>,
+    /// Voters of the ensemble; `None` for a standalone server.
+    pub quorum_size: Option<usize>,
     /// Only of the leader of others.
     pub reign: Option<Reign>,
 }
@@ -35,14 +33,6 @@ impl Standing {
     }
 }
 
-/// The ensemble, as configured.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Members {
-    pub voters: usize,
-    /// As in `/zookeeper/config`.
-    pub text: Arc<str>,
-}
-
 /// What a leader knows of its reign.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Reign {
@@ -52,6 +42,21 @@ pub struct Reign {
     pub synced_observers: usize,
     pub pending_syncs: usize,
     pub uptime_ms: u64,
+}
+
+/// Counts what a node wants done, by what it shows of its role. `learning`: as a learner that
+/// serves.
+// ZooKeeper: LearnerHandler.run, Follower.processPacket.
+pub(crate) fn count(effect: &Effect, learning: bool, counters: &mut RoleCounters) {
+    match effect {
+        Effect::Append { .. } if learning => counters.proposals_received += 1,
+        Effect::Commit { .. } if learning => counters.commits_received += 1,
+        Effect::SendSnapshot { .. } => counters.snapshots_sent += 1,
+        Effect::Send { packet: Packet::Diff { .. } | Packet::Trunc { .. }, .. } => {
+            counters.diffs_sent += 1;
+        }
+        _ => {}
+    }
 }
 
 /// When a node's role began, and its service.
@@ -139,17 +144,13 @@ impl Career {
             pending_syncs: node.pending_syncs(),
             uptime_ms: now_ms.saturating_sub(self.serving_changed_ms),
         };
-        let membership = node.membership();
-        let members = Members {
-            voters: membership.quorum().voters().len(),
-            text: Arc::clone(membership.text()),
-        };
+        let quorum_size = node.membership().quorum().voters().len();
         Standing {
             mode,
             serving,
             epoch: node.epoch().filter(|_| node.is_serving()),
             leader: node.leader(),
-            membership: (!node.is_alone()).then_some(members),
+            quorum_size: (!node.is_alone()).then_some(quorum_size),
             reign: (mode == Mode::Leader && node.is_serving()).then_some(reign),
         }
     }
@@ -167,7 +168,6 @@ mod tests {
     };
 
     const LINK: Link = Link(1);
-    const TEXT: &str = "server.1=a:1:2:participant";
 
     /// Members 1 and 2, who hear each other at once; what happens takes a millisecond.
     struct Pair {
@@ -184,7 +184,7 @@ mod tests {
                 let voters = vec![ServerId(1), ServerId(2)];
                 Node::new(Settings {
                     id: ServerId(id),
-                    membership: Membership::new(voters, Vec::new(), TEXT.into(), Zxid::ZERO),
+                    membership: Membership::new(voters, Vec::new(), "".into(), Zxid::ZERO),
                     timeouts: Timeouts::default(),
                     history: HistoryLimits { txns_max: 10, bytes_max: 1_000 },
                     resign_at_counter: RESIGN_AT_COUNTER,
@@ -213,6 +213,8 @@ mod tests {
                 self.nodes[at].step(event, self.now_ms, &mut effects);
                 self.careers[at].observe(&self.nodes[at], self.now_ms, &mut self.counters[at]);
                 for effect in effects {
+                    let learning = at == 0 && self.nodes[0].is_serving();
+                    count(&effect, learning, &mut self.counters[at]);
                     self.follow(at, effect);
                 }
                 self.now_ms += 1;
@@ -252,13 +254,12 @@ mod tests {
     #[test]
     fn a_leader_and_its_follower_tell_of_each_other() {
         let mut pair = Pair::new();
-        let members = || Some(Members { voters: 2, text: TEXT.into() });
         let looking = Standing {
             mode: Mode::Looking,
             serving: false,
             epoch: None,
             leader: None,
-            membership: members(),
+            quorum_size: Some(2),
             reign: None,
         };
         pair.run_until(|pair| pair.now_ms == 102);
@@ -300,7 +301,16 @@ mod tests {
     fn the_next_reign_is_counted_anew() {
         let mut pair = Pair::new();
         pair.run_until(|pair| pair.nodes.iter().all(Node::is_serving));
+        let zxid = Zxid::new(Epoch(1), 1);
+        pair.events.push_back((1, Event::Propose { zxid, txn: [7].into() }));
+        pair.run_until(|pair| pair.nodes[0].last_committed() == zxid);
         pair.counters[1].record_proposal(100);
+        let [RoleCounters { proposals_received: 1, commits_received: 1, .. }, of_leader] =
+            pair.counters
+        else {
+            panic!("{:?}", pair.counters)
+        };
+        assert_eq!((of_leader.diffs_sent, of_leader.snapshots_sent), (1, 0));
         let served_ms = pair.now_ms;
         // The leader hears that its only follower is gone, and leaves.
         pair.events.extend([(0, Event::Closed { link: LINK }), (1, Event::Closed { link: LINK })]);
@@ -331,7 +341,7 @@ mod tests {
         career.observe(&node, 5, &mut counters);
         let standing = career.standing(&node, node.is_serving(), 5);
         assert_eq!((standing.mode, standing.serving), (Mode::Standalone, true));
-        assert_eq!((standing.membership, standing.reign), (None, None));
+        assert_eq!((standing.quorum_size, standing.reign), (None, None));
         assert_eq!(counters, RoleCounters::default());
     }
 }
