@@ -4,8 +4,8 @@
 //! other members and ticks of the clock, and leaves what must be done in [`Output`]; `run.rs` waits
 //! and carries it out.
 //!
-//! The walk of a write on a leader: `engine::txn::execute` judges it on the newest prepared tree and
-//! applies it there at once, so the next one is judged on its effect; its bytes go through
+//! The walk of a write on a leader: `engine::txn::execute` judges it on the newest prepared tree
+//! and applies it there at once, so the next one is judged on its effect; its bytes go through
 //! [`menagerie_replication::Node`] to the log and to the followers; when the node says committed,
 //! the results and a sealed root go to the shards. A refused write takes the same way, as an error
 //! transaction. On a learner it goes to the leader, and comes back as a commit.
