@@ -11,10 +11,10 @@ pub mod differential;
 pub mod ensemble;
 pub mod golden;
 pub mod kill_loop;
-pub mod random;
 pub mod raw_client;
 pub mod scratch;
 pub mod server;
 mod server_config;
 
+pub use menagerie_simulation::random;
 pub use server_config::ServerConfig;

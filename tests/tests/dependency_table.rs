@@ -16,15 +16,25 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Our own crates, and which of them each may name, in tests too.
-const ROOMS: [(&str, &[&str]); 6] = [
+const ROOMS: [(&str, &[&str]); 7] = [
     ("menagerie-wire", &[]),
     ("menagerie-replication", &["menagerie-wire"]),
     ("menagerie-engine", &["menagerie-wire"]),
     ("menagerie", &["menagerie-wire", "menagerie-engine", "menagerie-replication"]),
     ("menagerie-bench", &["menagerie-wire", "menagerie-engine"]),
     (
-        "menagerie-tests",
+        "menagerie-simulation",
         &["menagerie-wire", "menagerie-engine", "menagerie-replication", "menagerie"],
+    ),
+    (
+        "menagerie-tests",
+        &[
+            "menagerie-wire",
+            "menagerie-engine",
+            "menagerie-replication",
+            "menagerie",
+            "menagerie-simulation",
+        ],
     ),
 ];
 

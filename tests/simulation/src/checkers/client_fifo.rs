@@ -1,0 +1,79 @@
+//! What a session asks takes effect, and is answered, in the order in which it was asked.
+//!
+//! On one connection replies come in the order of the requests, and none is left out. Over all
+//! connections of a session: the zxids of its acknowledged writes rise, a read knows of the
+//! session's earlier writes and not of its later ones.
+//!
+//! Reads among each other are `monotonic_reads`'.
+
+use std::collections::VecDeque;
+
+use menagerie_wire::Zxid;
+
+use crate::history::{Connection, End, History, OnWire, OpIndex};
+
+use super::Violation;
+
+const NAME: &str = "client_fifo";
+
+/// Finds what was done or answered out of its order.
+pub(super) fn check(history: &History) -> Vec<Violation> {
+    let connections = history.connections.iter();
+    let replies = connections.filter_map(|connection| reply_out_of_order(history, connection));
+    let sessions = history.sessions.values();
+    let effects = sessions.flat_map(|session| effects_out_of_order(history, &session.operations));
+    replies.chain(effects).collect()
+}
+
+/// A reply that overtakes one to an earlier request.
+fn reply_out_of_order(history: &History, connection: &Connection) -> Option<Violation> {
+    let mut waiting: VecDeque<OpIndex> = VecDeque::new();
+    for it in &connection.wire {
+        match *it {
+            OnWire::Sent(op) if history.operations[op].end != End::NotSent => {
+                waiting.push_back(op);
+            }
+            // What was asked for on no connection has no place in this one's order.
+            OnWire::Replied(op) if waiting.contains(&op) => {
+                let first = waiting.pop_front()?;
+                if first != op {
+                    return Some(Violation {
+                        checker: NAME,
+                        text: "a request was answered before an earlier one".to_owned(),
+                        operations: vec![first, op],
+                    });
+                }
+            }
+            OnWire::Sent(_) | OnWire::Replied(_) | OnWire::Event(_) => {}
+        }
+    }
+    None
+}
+
+fn effects_out_of_order(history: &History, operations: &[OpIndex]) -> Vec<Violation> {
+    let mut violations = Vec::new();
+    let mut write: Option<(Zxid, OpIndex)> = None;
+    let mut read: Option<(Zxid, OpIndex)> = None;
+    for &index in operations {
+        let operation = &history.operations[index];
+        let Some(zxid) = operation.zxid() else { continue };
+        let mut found = |text: &str, (other, before): (Zxid, OpIndex)| {
+            let text = format!("{text}: {zxid} after {other}");
+            violations.push(Violation { checker: NAME, text, operations: vec![before, index] });
+        };
+        if operation.is_acknowledged_write() {
+            if let Some(write) = write.filter(|(earlier, _)| zxid <= *earlier) {
+                found("a session's writes change places", write);
+            } else if let Some(read) = read.filter(|(seen, _)| zxid <= *seen) {
+                found("a read knows of a later write of its session", read);
+            }
+            write = write.max(Some((zxid, index)));
+        } else if operation.request.is_read() {
+            if let Some(write) = write.filter(|(earlier, _)| zxid < *earlier) {
+                found("a read does not know of an earlier write of its session", write);
+            }
+            read = read.max(Some((zxid, index)));
+        }
+    }
+    violations
+}

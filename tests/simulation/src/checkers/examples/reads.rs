@@ -1,0 +1,124 @@
+//! Histories of reads: of lagging servers, across reconnects, behind a sync.
+
+use super::{Bad, Good};
+use crate::history::Reply;
+use crate::history::script::{Script, create, data, delete, get, set, stat};
+
+const MONOTONIC: &str = "monotonic_reads";
+const SYNCED: &str = "synced_reads";
+
+pub(super) const BAD: &[Bad] = &[
+    ("a session goes to a server that is behind", MONOTONIC, || {
+        let mut s = Script::with(2);
+        s.create(1, "/a", "0", 1);
+        s.set(1, "/a", "1", 2, 1);
+        s.get(2, "/a", 2, ("1", stat(1, 2, 1)));
+        s.connect(2, 2);
+        s.get(2, "/a", 1, ("0", stat(1, 1, 0)));
+        s
+    }),
+    ("an old value under a new zxid", MONOTONIC, || {
+        let mut s = Script::with(2);
+        s.lose(1, create("/a", "0"));
+        s.lose(1, set("/a", "1"));
+        s.get(2, "/a", 2, ("1", stat(1, 2, 1)));
+        s.get(2, "/a", 3, ("0", stat(1, 1, 0)));
+        s
+    }),
+    ("a version is two things", MONOTONIC, || {
+        let mut s = Script::with(2);
+        for value in ["0", "1"] {
+            s.lose(1, create("/a", value));
+        }
+        s.get(2, "/a", 2, ("1", stat(2, 2, 0)));
+        s.get(2, "/a", 2, ("0", stat(2, 2, 0)));
+        s
+    }),
+    ("a stale read behind a sync", SYNCED, || {
+        let mut s = Script::with(2);
+        s.create(1, "/a", "0", 1);
+        s.set(1, "/a", "1", 2, 1);
+        s.sync(2, 3);
+        s.get(2, "/a", 3, ("0", stat(1, 1, 0)));
+        s
+    }),
+    ("a sync is answered by a leader that is none any more", SYNCED, || {
+        let mut s = Script::with(2);
+        s.create(1, "/a", "0", 1);
+        s.create(1, "/b", "0", 9);
+        s.sync(2, 1);
+        s.get(2, "/a", 1, ("0", stat(1, 1, 0)));
+        s
+    }),
+    ("two synced reads of a write under way go back", SYNCED, || {
+        let mut s = Script::with(3);
+        s.create(1, "/a", "0", 1);
+        let write = s.begin(1, set("/a", "1"));
+        s.sync(2, 2);
+        s.get(2, "/a", 2, ("1", stat(1, 2, 1)));
+        s.sync(3, 1);
+        s.get(3, "/a", 1, ("0", stat(1, 1, 0)));
+        s.end(write, 2, Ok(Reply::Stat(stat(1, 2, 1))));
+        s
+    }),
+    ("a synced read shows data that nobody wrote", SYNCED, || {
+        let mut s = Script::with(2);
+        s.lose(1, create("/a", "1"));
+        s.sync(2, 3);
+        s.get(2, "/a", 3, ("2", stat(2, 2, 0)));
+        s
+    }),
+];
+
+pub(super) const GOOD: &[Good] = &[
+    ("a follower that lags may be read without a sync", || {
+        let mut s = Script::with(2);
+        s.create(1, "/a", "0", 1);
+        s.set(1, "/a", "1", 2, 1);
+        s.connect(2, 2);
+        s.get(2, "/a", 1, ("0", stat(1, 1, 0)));
+        s.get(2, "/a", 2, ("1", stat(1, 2, 1)));
+        s
+    }),
+    ("a read behind a sync sees a write beside the sync, or not", || {
+        let mut s = Script::with(3);
+        s.create(1, "/a", "0", 1);
+        let write = s.begin(1, set("/a", "1"));
+        s.sync(3, 1);
+        s.get(3, "/a", 1, ("0", stat(1, 1, 0)));
+        s.sync(2, 2);
+        s.get(2, "/a", 2, ("1", stat(1, 2, 1)));
+        s.end(write, 2, Ok(Reply::Stat(stat(1, 2, 1))));
+        s
+    }),
+    ("a synced read sees a write without an answer, and a later one does too", || {
+        let mut s = Script::with(2);
+        s.create(1, "/a", "0", 1);
+        s.lose(1, delete("/a"));
+        s.sync(2, 1);
+        s.get(2, "/a", 1, ("0", stat(1, 1, 0)));
+        s.sync(2, 2);
+        s.get_nothing(2, "/a", 2);
+        s
+    }),
+    ("a read beside a write sees it or not", || {
+        let mut s = Script::with(3);
+        s.create(1, "/a", "0", 1);
+        let write = s.begin(1, set("/a", "1"));
+        let (one, two) = (s.begin(2, get("/a")), s.begin(3, get("/a")));
+        s.end(one, 2, Ok(data("1", stat(1, 2, 1))));
+        s.end(two, 1, Ok(data("0", stat(1, 1, 0))));
+        s.end(write, 2, Ok(Reply::Stat(stat(1, 2, 1))));
+        s
+    }),
+    ("a node that was made again has a lower version", || {
+        let mut s = Script::with(2);
+        s.create(1, "/a", "0", 1);
+        s.set(1, "/a", "1", 2, 1);
+        s.get(2, "/a", 2, ("1", stat(1, 2, 1)));
+        s.done(1, delete("/a"), 3, Reply::Done);
+        s.create(1, "/a", "2", 4);
+        s.get(2, "/a", 4, ("2", stat(4, 4, 0)));
+        s
+    }),
+];

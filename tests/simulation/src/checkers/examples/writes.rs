@@ -1,0 +1,173 @@
+//! Histories of writes: their order, and what became of those that got no answer.
+
+use super::{Bad, Good};
+use crate::history::Reply;
+use crate::history::script::{
+    Script, create, created, creation, data, delete, get, set, setting, stat,
+};
+use crate::history::{CreateMode, Request};
+
+const LINEARIZABLE: &str = "linearizable_writes";
+const FIFO: &str = "client_fifo";
+
+const NODE_EXISTS: i32 = -110;
+const NO_NODE: i32 = -101;
+const BAD_VERSION: i32 = -103;
+
+pub(super) const BAD: &[Bad] = &[
+    ("a version is given twice", LINEARIZABLE, || {
+        let mut s = Script::with(2);
+        s.create(1, "/a", "0", 1);
+        s.set(1, "/a", "x", 2, 1);
+        s.set(2, "/a", "y", 3, 1);
+        s
+    }),
+    ("one of two concurrent writes is lost", LINEARIZABLE, || {
+        let mut s = Script::with(2);
+        s.create(1, "/a", "0", 1);
+        let (one, two) = (s.begin(1, set("/a", "x")), s.begin(2, set("/a", "y")));
+        s.end(one, 2, Ok(Reply::Stat(stat(1, 2, 1))));
+        s.end(two, 3, Ok(Reply::Stat(stat(1, 3, 1))));
+        s
+    }),
+    ("two creates of one node succeed", LINEARIZABLE, || {
+        let mut s = Script::with(2);
+        s.create(1, "/a", "x", 1);
+        s.create(2, "/a", "y", 2);
+        s
+    }),
+    ("a delete is forgotten", LINEARIZABLE, || {
+        let mut s = Script::with(2);
+        s.create(1, "/a", "x", 1);
+        s.done(1, delete("/a"), 2, Reply::Done);
+        s.refused(2, create("/a", "y"), 3, NODE_EXISTS);
+        s
+    }),
+    ("a write that got no answer happens twice", LINEARIZABLE, || {
+        let mut s = Script::with(2);
+        s.create(1, "/a", "x", 1);
+        s.lose(1, set("/a", "y"));
+        s.set(2, "/a", "z", 4, 3);
+        s
+    }),
+    ("zxids are against the time", LINEARIZABLE, || {
+        let mut s = Script::with(2);
+        s.create(1, "/a", "x", 7);
+        s.create(2, "/b", "x", 6);
+        s
+    }),
+    ("two writes share a zxid", LINEARIZABLE, || {
+        let mut s = Script::with(2);
+        let one = s.begin(1, create("/a", "x"));
+        let two = s.begin(2, create("/b", "x"));
+        s.end(one, 5, Ok(created("/a")));
+        s.end(two, 5, Ok(created("/b")));
+        s
+    }),
+    ("a version is refused that is right", LINEARIZABLE, || {
+        let mut s = Script::with(2);
+        s.create(1, "/a", "x", 1);
+        s.refused(2, Request::Write(setting("/a", "y", 0)), 2, BAD_VERSION);
+        s
+    }),
+    ("pipelined writes change places", FIFO, || {
+        let mut s = Script::with(1);
+        s.create(1, "/a", "0", 1);
+        s.create(1, "/b", "0", 2);
+        let (one, two) = (s.begin(1, set("/a", "x")), s.begin(1, set("/b", "y")));
+        s.end(one, 4, Ok(Reply::Stat(stat(1, 4, 1))));
+        s.end(two, 3, Ok(Reply::Stat(stat(2, 3, 1))));
+        s
+    }),
+    ("replies change places", FIFO, || {
+        let mut s = Script::with(1);
+        s.create(1, "/a", "0", 1);
+        let (one, two) = (s.begin(1, get("/a")), s.begin(1, get("/a")));
+        s.end(two, 1, Ok(data("0", stat(1, 1, 0))));
+        s.end(one, 1, Ok(data("0", stat(1, 1, 0))));
+        s
+    }),
+    ("a session does not read its own write", FIFO, || {
+        let mut s = Script::with(1);
+        s.create(1, "/a", "0", 1);
+        s.get(1, "/a", 1, ("0", stat(1, 1, 0)));
+        s.create(1, "/b", "0", 2);
+        s.connect(1, 2);
+        s.get(1, "/a", 1, ("0", stat(1, 1, 0)));
+        s
+    }),
+    ("a read sees a later write of its own session", FIFO, || {
+        let mut s = Script::with(1);
+        s.create(1, "/a", "0", 1);
+        let (read, write) = (s.begin(1, get("/a")), s.begin(1, set("/a", "1")));
+        s.end(read, 2, Ok(data("1", stat(1, 2, 1))));
+        s.end(write, 2, Ok(Reply::Stat(stat(1, 2, 1))));
+        s
+    }),
+];
+
+pub(super) const GOOD: &[Good] = &[
+    ("concurrent writes are ordered against their replies", || {
+        let mut s = Script::with(2);
+        s.create(1, "/a", "0", 1);
+        let (one, two) = (s.begin(1, set("/a", "x")), s.begin(2, set("/a", "y")));
+        s.end(one, 3, Ok(Reply::Stat(stat(1, 3, 2))));
+        s.end(two, 2, Ok(Reply::Stat(stat(1, 2, 1))));
+        s
+    }),
+    ("a write without an answer happened", || {
+        let mut s = Script::with(2);
+        s.create(1, "/a", "0", 1);
+        s.lose(1, set("/a", "x"));
+        s.set(2, "/a", "y", 3, 2);
+        s
+    }),
+    ("a write without an answer did not happen", || {
+        let mut s = Script::with(2);
+        s.create(1, "/a", "0", 1);
+        s.lose(1, set("/a", "x"));
+        s.set(2, "/a", "y", 2, 1);
+        s
+    }),
+    ("a write without an answer happens later", || {
+        let mut s = Script::with(2);
+        s.create(1, "/a", "0", 1);
+        s.lose(1, set("/a", "x"));
+        s.set(2, "/a", "y", 2, 1);
+        s.set(2, "/a", "z", 4, 3);
+        s
+    }),
+    ("many creates without answers, and one of them wins", || {
+        let mut s = Script::with(3);
+        for client in 1..=2 {
+            s.lose(client, create("/a", &client.to_string()));
+        }
+        s.refused(3, create("/a", "3"), 1, NODE_EXISTS);
+        s.get(3, "/a", 1, ("2", stat(1, 1, 0)));
+        s
+    }),
+    ("an ephemeral goes of its own accord", || {
+        let mut s = Script::with(2);
+        let creation = creation("/e", "x", CreateMode::Ephemeral, false);
+        s.done(1, Request::Write(creation), 1, created("/e"));
+        s.expire(1, 1);
+        s.refused(2, set("/e", "y"), 3, NO_NODE);
+        s
+    }),
+    ("a request that never left has no effect", || {
+        let mut s = Script::with(1);
+        s.create(1, "/a", "0", 1);
+        let begun = s.begin(1, delete("/a"));
+        s.not_sent(begun);
+        s.set(1, "/a", "y", 2, 1);
+        s
+    }),
+    ("refused writes have the zxid of what is newest", || {
+        let mut s = Script::with(2);
+        s.create(1, "/a", "0", 1);
+        s.refused(1, create("/a", "1"), 5, NODE_EXISTS);
+        s.refused(2, Request::Write(setting("/a", "1", 4)), 5, BAD_VERSION);
+        s.set(1, "/a", "2", 6, 1);
+        s
+    }),
+];

@@ -1,0 +1,10 @@
+//! What happened in a run, and whether it was allowed to.
+//!
+//! [`history`] is what clients saw: recorded by a simulation or by clients of real processes, kept
+//! as lines of JSON. [`checkers`] judge it, and the traces of simulated nodes: one promise, one
+//! file. Nothing here makes a run, and nothing waits.
+#![forbid(unsafe_code)]
+
+pub mod checkers;
+pub mod history;
+pub mod random;
