@@ -3,13 +3,17 @@
 //! Options that have a key in `zoo.cfg` become overrides of it, so each value is checked in one
 //! place and refused with the same words. Reading files and starting anything is main's business.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, value_parser};
+use menagerie_wire::ServerId;
+use menagerie_wire::quorum_config::{Member, QuorumConfig};
 
 use crate::config::Override;
+use crate::init::Init;
 
 /// What `srvr`, `envi` and `--version` say: the Apache release whose clients and tools we serve,
 /// then our own.
@@ -33,6 +37,13 @@ pub enum Command {
     /// Without FILE: on 127.0.0.1:2181, with the data in ./menagerie-data.
     Server(ServerArgs),
 
+    /// Write the files of one member of an ensemble: zoo.cfg, myid, the secret of sessions.
+    ///
+    /// Into a directory that becomes its dataDir; nothing that is there already is written over.
+    /// Says what it wrote, and what to do on the hosts of the other members.
+    #[command(after_long_help = INIT_HELP)]
+    Init(InitArgs),
+
     /// Ask servers how they are, and print a table of the ensemble.
     ///
     /// Menagerie and Apache ZooKeeper alike, all at the same time, with the four-letter words srvr
@@ -40,6 +51,19 @@ pub enum Command {
     #[command(after_long_help = STATUS_HELP)]
     Status(StatusArgs),
 }
+
+const INIT_HELP: &str = "\
+All members are named on every one of them, with the same words:
+
+  menagerie init --id 1 --dir /var/lib/menagerie \\
+      --member 'server.1=zoo1:2888:3888;2181' \\
+      --member 'server.2=zoo2:2888:3888;2181' \\
+      --member 'server.3=zoo3:2888:3888;2181'
+
+A single member runs standalone. To let a standalone server grow, name its dataDir: its data stays,
+and its sessions live on.
+
+Exit code: 0 written, 1 not everything could be written, 2 wrong usage.";
 
 const STATUS_HELP: &str = "\
 EPOCH and ZXID are the two halves of the last zxid. LAG is how many zxids a member is behind the
@@ -100,6 +124,53 @@ impl ServerArgs {
             })
             .collect()
     }
+}
+
+#[derive(Debug, Args)]
+pub struct InitArgs {
+    /// The number of this member, from 0 to 255.
+    #[arg(long, value_name = "N")]
+    id: u8,
+
+    /// A member, as zoo.cfg names it: server.N=host:port:port[:role][;[host:]port]. Once for each.
+    #[arg(long = "member", value_name = "LINE", required = true, value_parser = member)]
+    members: Vec<(ServerId, Member)>,
+
+    /// Where to write, and to keep the data.
+    #[arg(long, value_name = "DIR")]
+    dir: PathBuf,
+
+    /// Where clients connect, when the own line does not say it; 2181 by default.
+    #[arg(long, value_name = "PORT", value_parser = value_parser!(u16).range(1..))]
+    client_port: Option<u16>,
+
+    /// A copy of the secret that init made for the first member.
+    #[arg(long, value_name = "FILE")]
+    secret_file: Option<PathBuf>,
+}
+
+impl InitArgs {
+    /// # Errors
+    /// When a member is given twice.
+    pub fn init(self) -> Result<Init, String> {
+        let mut members = BTreeMap::new();
+        for (id, member) in self.members {
+            if members.insert(id, member).is_some() {
+                return Err(format!("--member server.{id} is there twice"));
+            }
+        }
+        let Self { id, dir, client_port, secret_file, .. } = self;
+        Ok(Init { id: ServerId(id.into()), members, dir, client_port, secret_file })
+    }
+}
+
+fn member(line: &str) -> Result<(ServerId, Member), String> {
+    let form = || "expected server.N=host:port:port[:role][;[host:]port]".to_owned();
+    let (key, value) = line.split_once('=').ok_or_else(form)?;
+    let mut config = QuorumConfig::default();
+    let read = config.read_line(key.trim(), value.trim());
+    read.map_err(|error| format!("{}; {error}", form()))?;
+    config.members.pop_first().ok_or_else(form)
 }
 
 #[derive(Debug, Args)]
@@ -193,6 +264,28 @@ mod tests {
             ("--shards", "menagerie.shards", "2"),
         ];
         assert_eq!(got, expect);
+    }
+
+    #[test]
+    fn members_are_named_as_zoo_cfg_names_them() {
+        let words = ["menagerie", "init", "--id", "1", "--dir", "d", "--member"];
+        let parse = |rest: &[&str]| Cli::try_parse_from(words.iter().chain(rest));
+        let init = |rest: &[&str]| match parse(rest).expect("good words").command {
+            Command::Init(args) => args.init(),
+            other => panic!("{other:?}"),
+        };
+        let two = init(&["server.1=a:1:2;3", "--member", "server.2 = b:1:2:observer"]);
+        let members = two.expect("two members").members;
+        let lines: Vec<_> = members.values().map(ToString::to_string).collect();
+        assert_eq!(lines, ["a:1:2:participant;0.0.0.0:3", "b:1:2:observer"]);
+        let twice = init(&["server.1=a:1:2", "--member", "server.1=b:1:2"]);
+        assert_eq!(twice.expect_err("twice"), "--member server.1 is there twice");
+        for line in ["server.1", "1=a:1:2", "group.1=1", "version=1", "server.1=a:1", "x"] {
+            let error = parse(&[line]).expect_err(line);
+            assert_eq!(error.kind(), ErrorKind::ValueValidation, "{line}");
+        }
+        let error = parse(&["server.1=a:1:2", "--client-port", "0"]).expect_err("no port");
+        assert_eq!(error.kind(), ErrorKind::ValueValidation);
     }
 
     #[test]

@@ -10,6 +10,7 @@ pub mod cli;
 pub mod client;
 pub mod config;
 pub mod housekeeping;
+pub mod init;
 pub mod peer;
 pub mod runtime;
 mod secret_source;

@@ -1,4 +1,5 @@
-//! The binary: words of the operator in, a server in the foreground or a report, an exit code out.
+//! The binary: words of the operator in; a server in the foreground, files or a report, and an exit
+//! code out.
 //!
 //! 0 is a clean end, 1 a failure, 2 a command line or configuration that cannot be followed.
 
@@ -9,7 +10,7 @@ use std::sync::atomic::AtomicBool;
 use std::thread;
 
 use clap::Parser;
-use menagerie::cli::{Cli, Command, EXIT_USAGE, ServerArgs, StatusArgs};
+use menagerie::cli::{Cli, Command, EXIT_USAGE, InitArgs, ServerArgs, StatusArgs};
 use menagerie::config::Config;
 use menagerie::serve::Server;
 use menagerie::status::Report;
@@ -26,6 +27,7 @@ fn main() -> ExitCode {
             log_to_stderr();
             serve(&args)
         }
+        Command::Init(args) => init(args),
         Command::Status(args) => status(&args),
     }
 }
@@ -40,14 +42,36 @@ fn log_to_stderr() {
         .init();
 }
 
+fn init(args: InitArgs) -> ExitCode {
+    let init = match args.init() {
+        Ok(init) => init,
+        Err(error) => {
+            eprintln!("menagerie: {error}");
+            return ExitCode::from(EXIT_USAGE);
+        }
+    };
+    match init.write() {
+        Ok(written) => print(&written.to_string(), true),
+        Err(error) => {
+            eprintln!("menagerie: {error}");
+            if error.is_usage() { ExitCode::from(EXIT_USAGE) } else { ExitCode::FAILURE }
+        }
+    }
+}
+
 fn status(args: &StatusArgs) -> ExitCode {
     let report = Report::ask(&args.servers, args.timeout());
     let text = if args.json { report.to_json() + "\n" } else { report.to_string() };
+    print(&text, report.all_serve())
+}
+
+/// Says `text`; the exit code tells that, and whether it is `good`.
+fn print(text: &str, good: bool) -> ExitCode {
     if let Err(error) = std::io::stdout().write_all(text.as_bytes()) {
         eprintln!("menagerie: {error}");
         return ExitCode::FAILURE;
     }
-    if report.all_serve() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    if good { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 fn serve(args: &ServerArgs) -> ExitCode {

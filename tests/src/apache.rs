@@ -78,7 +78,8 @@ impl Apache {
 ///
 /// # Panics
 /// When the jars are missing.
-pub(crate) fn command(config: &ServerConfig, zoo_cfg: &Path) -> Command {
+#[must_use]
+pub fn command(config: &ServerConfig, zoo_cfg: &Path) -> Command {
     let mut command = Command::new("java");
     command
         .args(["-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp"])

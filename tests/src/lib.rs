@@ -17,4 +17,4 @@ pub mod server;
 mod server_config;
 
 pub use menagerie_simulation::random;
-pub use server_config::ServerConfig;
+pub use server_config::{ServerConfig, free_address};

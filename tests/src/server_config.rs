@@ -62,8 +62,11 @@ impl ServerConfig {
 
 /// A loopback address that nobody listens on. Another process may still take it first: the
 /// harness then reports a server that did not start.
+///
+/// # Panics
+/// When all of them are taken.
 #[must_use]
-pub(crate) fn free_address() -> SocketAddr {
+pub fn free_address() -> SocketAddr {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     let spread = (std::process::id() % 1_000) as u16 * 13;
     for _ in PORTS {

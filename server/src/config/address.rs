@@ -11,7 +11,7 @@ use super::members::DoorLine;
 use super::settings::{Setting, Settings};
 
 /// Apache's client port, and the only door of a server without a file.
-const PORT_DEFAULT: u16 = 2_181;
+pub const CLIENT_PORT_DEFAULT: u16 = 2_181;
 
 /// An address and port to listen on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,7 +62,7 @@ impl ClientAddress {
             }
             (Some(given), ..) => Ok(given),
             (None, Some(line), _) => Self::of_line(line).map(|(own, ..)| own),
-            (None, None, None) => Ok(Self { ip, port: PORT_DEFAULT }),
+            (None, None, None) => Ok(Self { ip, port: CLIENT_PORT_DEFAULT }),
             (None, None, Some(file)) => {
                 let (file, key) = (file.to_owned(), "clientPort");
                 Err(ConfigError::Missing { file, key, expected: "the TCP port for clients" })

@@ -27,7 +27,7 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-pub use address::ClientAddress;
+pub use address::{CLIENT_PORT_DEFAULT, ClientAddress};
 pub use ensemble::{DigestMismatch, Ensemble};
 pub use error::{ConfigError, Origin};
 pub use secret::Secret;
@@ -190,6 +190,11 @@ pub struct CoreConfig {
     pub shards: Option<NonZeroUsize>,
     /// Processor numbers to use, `None` for the whole affinity mask. `menagerie.cores`, `--cores`.
     pub cores: Option<Vec<usize>>,
+}
+
+/// `value` as it is written into a `zoo.cfg`.
+pub fn escaped(value: &str) -> String {
+    properties::escaped(value)
 }
 
 /// Reads a whole file: `zoo.cfg`, the dynamic file it names, `myid`.

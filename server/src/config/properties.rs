@@ -110,6 +110,23 @@ fn unicode_escape(chars: &mut std::str::Chars<'_>) -> Option<u16> {
     Some(unit)
 }
 
+/// `value` as it must be written after the separator, in ASCII: Java reads the bytes as Latin-1.
+pub(super) fn escaped(value: &str) -> String {
+    let mut text = String::with_capacity(value.len());
+    for c in value.chars() {
+        match c {
+            '\\' => text.push_str("\\\\"),
+            ' '..='~' => text.push(c),
+            _ => {
+                for unit in c.encode_utf16(&mut [0; 2]) {
+                    text.push_str(&format!("\\u{unit:04x}"));
+                }
+            }
+        }
+    }
+    text
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -150,6 +167,15 @@ mod tests {
         check(r"a\ b\=c=\td\u0065\q", &[("a b=c", "deq", 1)]);
         check(r"emoji=\ud83d\ude00", &[("emoji", "😀", 1)]);
         assert_eq!(parse(b"ok=1\nbad=\\u12x4"), Err(MalformedEscape { line: 2 }));
+    }
+
+    #[test]
+    fn what_is_escaped_is_read_back() {
+        for value in ["/data/zk 1", "/a\\b\\", "/caf\u{e9}/\u{1f600}", "/a=b:c#d!", "/tab\there"] {
+            let line = format!("dataDir={}", escaped(value));
+            assert!(line.is_ascii(), "{line}");
+            check(&line, &[("dataDir", value, 1)]);
+        }
     }
 
     #[test]
