@@ -9,7 +9,9 @@ use menagerie_engine::snapshot::{self, Pace};
 use menagerie_engine::tree::{NewNode, Owner, Tree};
 use menagerie_tests::ServerConfig;
 use menagerie_tests::apache::Apache;
-use menagerie_tests::golden::{Deviations, Report, Transcript, replay};
+use menagerie_tests::ensemble::node::Flavor;
+use menagerie_tests::ensemble::{Ensemble, Network, Plan};
+use menagerie_tests::golden::{Deviations, Report, Servers, Transcript, replay};
 use menagerie_tests::scratch::Scratch;
 use menagerie_tests::server::Menagerie;
 use menagerie_wire::data::{Acl, perms};
@@ -19,13 +21,15 @@ use std::fmt::Write as _;
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
-/// Every file that a standalone server can play.
-const FILES: [&str; 11] = [
+/// Every file that is replayed.
+const FILES: [&str; 13] = [
     "client-4lw",
     "client-4lw-default",
     "client-acl",
     "client-basic",
     "client-enforceauth",
+    "client-ensemble1",
+    "client-ensemble3",
     "client-expirynodes",
     "client-multi",
     "client-noextended",
@@ -52,11 +56,26 @@ fn check(file: &str, config: &ServerConfig) {
     let transcript = Transcript::load(file);
     let report = if against_apache() {
         let apache = Apache::start(config);
-        replay(apache.address(), &transcript, &Deviations::none())
+        replay(&Servers::One(apache.address()), &transcript, &Deviations::none())
     } else {
         let menagerie = Menagerie::start(config);
-        replay(menagerie.address(), &transcript, &Deviations::load())
+        replay(&Servers::One(menagerie.address()), &transcript, &Deviations::load())
     };
+    assert!(report.failures.is_empty(), "{}", listing(&report));
+}
+
+/// Replays on an ensemble in which nothing has happened.
+fn check_ensemble(file: &str, flavor: Flavor, voters: usize, config: &ServerConfig) {
+    let config = config.clone().key("tickTime", 2000).key("initLimit", 10).key("syncLimit", 5);
+    let plan = Plan { config, network: Network::Direct, ..Plan::new(flavor, voters, 0) };
+    let mut ensemble = Ensemble::prepare(&plan);
+    ensemble.ids().into_iter().for_each(|id| ensemble.node(id).start());
+    ensemble.ids().into_iter().for_each(|id| ensemble.wait_until_serving(id));
+    let deviations = match flavor {
+        Flavor::Apache => Deviations::none(),
+        Flavor::Menagerie => Deviations::load(),
+    };
+    let report = replay(&Servers::new(&ensemble.clients()), &Transcript::load(file), &deviations);
     assert!(report.failures.is_empty(), "{}", listing(&report));
 }
 
@@ -127,8 +146,8 @@ fn an_exhausted_sequence_counter_is_answered_as_listed() {
     let scratch = Scratch::new("seqoverflow");
     restore_exhausted_counter(&scratch.path().join("data")).unwrap();
     let menagerie = Menagerie::start_in(scratch, &standalone());
-    let report =
-        replay(menagerie.address(), &Transcript::load("client-seqoverflow"), &Deviations::load());
+    let servers = Servers::One(menagerie.address());
+    let report = replay(&servers, &Transcript::load("client-seqoverflow"), &Deviations::load());
     assert!(report.failures.is_empty(), "{}", listing(&report));
 }
 
@@ -159,6 +178,32 @@ fn unauthenticated_requests_are_refused_as_captured() {
     let config = standalone();
     let config = config.key("enforce.auth.enabled", true).key("enforce.auth.schemes", "digest");
     check("client-enforceauth", &config);
+}
+
+/// What Apache's server that is alone in its ensemble was captured with.
+fn alone() -> ServerConfig {
+    ServerConfig::new()
+        .key("maxClientCnxns", 0)
+        .key("standaloneEnabled", false)
+        .key("reconfigEnabled", true)
+        .key("extendedTypesEnabled", true)
+        .key("DigestAuthenticationProvider.superDigest", SUPER_DIGEST)
+}
+
+fn three() -> ServerConfig {
+    ServerConfig::new()
+        .key("maxClientCnxns", 0)
+        .key("reconfigEnabled", true)
+        .key("enableEagerACLCheck", true)
+}
+
+/// Shows that the replay of ensembles asks of Menagerie what Apache's servers do.
+#[test]
+fn apaches_ensembles_answer_as_captured() {
+    let local =
+        alone().key("localSessionsEnabled", true).key("localSessionsUpgradingEnabled", true);
+    check_ensemble("client-ensemble1", Flavor::Apache, 1, &local);
+    check_ensemble("client-ensemble3", Flavor::Apache, 3, &three());
 }
 
 #[test]

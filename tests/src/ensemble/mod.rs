@@ -101,6 +101,8 @@ impl Ensemble {
         let ids = 1..=flavors.len() as u64;
         let servers: BTreeMap<u64, [SocketAddr; 2]> =
             ids.clone().map(|id| (id, [free_address(), free_address()])).collect();
+        let clients: BTreeMap<u64, SocketAddr> =
+            ids.clone().map(|id| (id, free_address())).collect();
         let links = Arc::new(Links::default());
         let relays = (plan.network == Network::Relayed).then(|| {
             let relays = Relays::start(&servers, Arc::clone(&links));
@@ -117,14 +119,14 @@ impl Ensemble {
                 let quorum = address(Port::Quorum, quorum);
                 let election = address(Port::Election, election).port();
                 let role = if is_observer(peer) { "observer" } else { "participant" };
-                config =
-                    config.key(&format!("server.{peer}"), format!("{quorum}:{election}:{role}"));
+                let member = format!("{quorum}:{election}:{role};{}", clients[&peer]);
+                config = config.key(&format!("server.{peer}"), member);
             }
             if is_observer(id) {
                 config = config.key("peerType", "observer");
             }
             let directory = scratch.path().join(format!("node{id}"));
-            (id, Node::new(id, flavor, is_observer(id), free_address(), config, directory))
+            (id, Node::new(id, flavor, is_observer(id), clients[&id], config, directory))
         };
         let nodes = ids.zip(flavors).map(node).collect();
         Self { nodes, relays, links, scratch }

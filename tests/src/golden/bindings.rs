@@ -1,8 +1,10 @@
 //! Which actual value stands for which captured one, within one file.
 //!
-//! Sessions and passwords are opaque: a captured value always means the same actual value, and two
-//! different ones never the same. Zxids also keep their order. They need not be equal: a session
-//! whose client went away takes a zxid when it expires, at a moment that the clock decides.
+//! Sessions, passwords and ports are opaque: a captured value always means the same actual value,
+//! and two different ones never the same, but for passwords: Apache makes one of the lower 48 bits
+//! of a session id, which two servers may have in common. Zxids also keep their order. They need
+//! not be equal: a session whose client went away takes a zxid when it expires, at a moment that
+//! the clock decides.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +15,18 @@ pub(super) struct Bindings {
 }
 
 impl Bindings {
-    /// Binds a session id or a password, or says what contradicts it.
+    /// Binds a session id or a port, or says what contradicts it.
+    pub(super) fn bind_distinct(&mut self, captured: &[u8], actual: &[u8]) -> Result<(), String> {
+        let mut pairs = self.opaque.iter();
+        if let Some((other, _)) =
+            pairs.find(|(known, value)| *known != captured && *value == actual)
+        {
+            return Err(format!("{actual:02x?} already stands for {other:02x?}"));
+        }
+        self.bind_opaque(captured, actual)
+    }
+
+    /// Binds a password, or says what contradicts it.
     pub(super) fn bind_opaque(&mut self, captured: &[u8], actual: &[u8]) -> Result<(), String> {
         if let Some(known) = self.opaque.get(captured) {
             return if known == actual {
@@ -21,9 +34,6 @@ impl Bindings {
             } else {
                 Err(format!("{captured:02x?} was {known:02x?} before, now it is {actual:02x?}"))
             };
-        }
-        if let Some((other, _)) = self.opaque.iter().find(|(_, value)| *value == actual) {
-            return Err(format!("{actual:02x?} already stands for {other:02x?}"));
         }
         self.opaque.insert(captured.to_vec(), actual.to_vec());
         Ok(())
@@ -69,7 +79,8 @@ mod tests {
         assert_eq!(bindings.bind_opaque(b"a", b"1"), Ok(()));
         assert_eq!(bindings.bind_opaque(b"a", b"1"), Ok(()));
         assert!(bindings.bind_opaque(b"a", b"2").is_err());
-        assert!(bindings.bind_opaque(b"b", b"1").is_err());
+        assert!(bindings.bind_distinct(b"b", b"1").is_err());
+        assert_eq!(bindings.bind_distinct(b"a", b"1"), Ok(()));
         assert_eq!(bindings.opaque(b"a"), b"1");
         assert_eq!(bindings.opaque(b"bogus"), b"bogus");
     }

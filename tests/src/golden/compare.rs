@@ -11,6 +11,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 const GET_ACL: i32 = 6;
 const WHO_AM_I: i32 = 107;
 
+/// Of every port in a captured configuration.
+pub(super) const PORT_DIGITS: usize = 5;
+
 /// No captured or replayed node is older: 2020-01-01, milliseconds.
 const TIME_MS_MIN: i64 = 1_577_836_800_000;
 
@@ -73,10 +76,12 @@ fn varying(
     bindings: &mut Bindings,
 ) -> Result<(), String> {
     match kind {
-        Kind::Session | Kind::Passwd => bindings.bind_opaque(captured, actual),
+        Kind::Session => bindings.bind_distinct(captured, actual),
+        Kind::Passwd => bindings.bind_opaque(captured, actual),
         Kind::Zxid => bindings.bind_zxid(long(captured), long(actual)),
         Kind::Time => plausible_time(long(actual)),
         Kind::Unordered => same_elements(captured, actual, opcode),
+        Kind::Config => same_configuration(captured, actual, bindings),
         Kind::Text => unreachable!("texts are compared as a whole"),
     }
 }
@@ -88,6 +93,35 @@ fn plausible_time(time_ms: i64) -> Result<(), String> {
         return Ok(());
     }
     Err(format!("{time_ms} is no time of a recent write (now {now_ms})"))
+}
+
+/// Compares the text of `/zookeeper/config`: the same members, each of whose ports stands for one
+/// of ours, and a version that is a zxid.
+fn same_configuration(
+    captured: &[u8],
+    actual: &[u8],
+    bindings: &mut Bindings,
+) -> Result<(), String> {
+    let words = |text| std::str::from_utf8(text).map(|text| text.split_inclusive([':', ';', '\n']));
+    let expected = words(captured).expect("the capture is text");
+    let found = words(actual).map_err(|error| error.to_string())?;
+    let version = |word: &str| i64::from_str_radix(word.strip_prefix("version=")?, 16).ok();
+    for (expected, found) in expected.zip(found) {
+        if let Some((expected, found)) = version(expected).zip(version(found)) {
+            bindings.bind_zxid(expected, found)?;
+        } else if let Some((expected, found)) = port(expected).zip(port(found)) {
+            bindings.bind_distinct(expected.as_bytes(), found.as_bytes())?;
+        } else if expected != found {
+            return Err(format!("{found:?} in place of {expected:?}"));
+        }
+    }
+    Ok(())
+}
+
+/// A port of five digits, as all are in captures and in tests.
+fn port(word: &str) -> Option<&str> {
+    let digits = word.trim_end_matches([':', ';', '\n']);
+    (digits.len() == PORT_DIGITS && digits.parse::<u16>().is_ok()).then_some(digits)
 }
 
 fn same_elements(captured: &[u8], actual: &[u8], opcode: Option<i32>) -> Result<(), String> {
@@ -164,6 +198,24 @@ mod tests {
         let time = r#"[[0,8,"time"]]"#;
         assert_eq!(check("000001a1f70ad662", time, "000001a000000000"), Ok(()));
         assert_eq!(check("000001a1f70ad662", time, "0000000000000000"), Err(0));
+    }
+
+    #[test]
+    fn configurations_differ_in_ports_and_by_the_order_of_versions() {
+        let mut bindings = Bindings::default();
+        let mut check = |captured: &str, actual: &str| {
+            same_configuration(captured.as_bytes(), actual.as_bytes(), &mut bindings)
+        };
+        let (captured, actual) = ("server.1=h:12345;h:54321\n", "server.1=h:20000;h:20001\n");
+        let versions =
+            |one, other| (format!("{captured}version={one}"), format!("{actual}version={other}"));
+        let (one, other) = versions("100000000", "200000000");
+        assert_eq!(check(&one, &other), Ok(()));
+        let (one, other) = versions("100000001", "100000000");
+        assert!(check(&one, &other).is_err());
+        for other in ["server.2=h:20000;h:20001\n", "server.1=h:20001;h:20001\n"] {
+            assert!(check(captured, other).is_err(), "{other}");
+        }
     }
 
     #[test]

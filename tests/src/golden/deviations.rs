@@ -3,7 +3,8 @@
 //! Each entry of `tests/golden/deviations.json` names one step of one file, says why, and holds
 //! what is played instead, in the form of a transcript: our answer is asserted like any other. It
 //! may take several steps, where the conversation has to be brought back to what the captured steps
-//! behind it rely on: a connection that we close and Apache keeps is resumed.
+//! behind it rely on: a connection that we close and Apache keeps is resumed. An entry with nothing
+//! to play leaves the step out; one without a step stands for a whole scenario.
 
 use super::transcript::{Step, Transcript, directory};
 use serde::Deserialize;
@@ -16,7 +17,7 @@ pub struct Deviations(Vec<Deviation>);
 struct Deviation {
     file: String,
     scenario: String,
-    step: u32,
+    step: Option<u32>,
     reason: String,
     instead: Vec<Step>,
 }
@@ -51,16 +52,20 @@ impl Deviations {
         own.collect()
     }
 
-    /// Entries for `transcript` that name no step of it, give no reason, or say what it says.
+    /// Entries for `transcript` that name no step of it, give no reason, say what it says, or play
+    /// something in place of each step of a scenario.
     #[must_use]
     pub fn pointless(&self, transcript: &Transcript) -> Vec<String> {
         let of_file = self.0.iter().filter(|deviation| deviation.file == transcript.name);
         let pointless = |deviation: &&Deviation| {
             let mut steps = transcript.steps.iter();
             let step = steps.find(|step| deviation.names(&transcript.name, step));
-            deviation.reason.is_empty() || step.is_none_or(|step| deviation.repeats(step))
+            let whole = deviation.step.is_none();
+            deviation.reason.is_empty()
+                || whole && !deviation.instead.is_empty()
+                || step.is_none_or(|step| deviation.repeats(step))
         };
-        let name = |deviation: &Deviation| format!("{} {}", deviation.scenario, deviation.step);
+        let name = |deviation: &Deviation| format!("{} {:?}", deviation.scenario, deviation.step);
         of_file.filter(pointless).map(name).collect()
     }
 
@@ -72,13 +77,13 @@ impl Deviations {
 
 impl Deviation {
     fn names(&self, file: &str, step: &Step) -> bool {
-        (self.file.as_str(), self.scenario.as_str(), self.step)
-            == (file, step.scenario.as_str(), step.step)
+        (self.file.as_str(), self.scenario.as_str()) == (file, step.scenario.as_str())
+            && self.step.is_none_or(|own| own == step.step)
     }
 
     fn repeats(&self, step: &Step) -> bool {
         let [own] = self.instead.as_slice() else {
-            return self.instead.is_empty();
+            return false;
         };
         let same_frames = own.responses.len() == step.responses.len()
             && own.responses.iter().zip(&step.responses).all(|(own, captured)| {

@@ -14,9 +14,11 @@ mod compare;
 mod connection;
 mod deviations;
 mod player;
+mod servers;
 mod text;
 mod transcript;
 
 pub use deviations::Deviations;
 pub use player::{Failure, Report, replay};
+pub use servers::Servers;
 pub use transcript::Transcript;

@@ -6,13 +6,13 @@
 //! its side down and reads until the server closes, so that nothing stays unread.
 
 use super::bindings::Bindings;
-use super::compare::{self, Difference};
+use super::compare::{self, Difference, PORT_DIGITS};
 use super::connection::{Connection, Received};
 use super::deviations::Deviations;
+use super::servers::Servers;
 use super::transcript::{Kind, Response, Step, Transcript, Vary, to_hex};
 use std::collections::BTreeMap;
 use std::fmt;
-use std::net::SocketAddr;
 use std::time::Duration;
 
 /// For the answer to a request.
@@ -24,6 +24,10 @@ const CLOCK_TIME_MAX: Duration = Duration::from_secs(30);
 const CLOCK_SILENCE: Duration = Duration::from_millis(2_600);
 /// For which nothing may come after a request that has no answer.
 const REQUEST_SILENCE: Duration = Duration::from_millis(200);
+
+/// The request that names servers by their addresses.
+// ZooKeeper: ZooDefs.OpCode
+const RECONFIG: i32 = 16;
 
 /// Several ephemerals go in one transaction here, and the order of their events is free.
 const FREE_ORDER_SCENARIO: &str = "session-close-many-ephemerals";
@@ -46,14 +50,14 @@ pub struct Failure {
     what: String,
 }
 
-/// Plays all steps of `transcript` against the fresh server at `address`.
+/// Plays all steps of `transcript` against fresh servers.
 ///
 /// # Panics
-/// When the server cannot be reached at all.
+/// When a server cannot be reached at all.
 #[must_use]
-pub fn replay(address: SocketAddr, transcript: &Transcript, deviations: &Deviations) -> Report {
+pub fn replay(servers: &Servers, transcript: &Transcript, deviations: &Deviations) -> Report {
     let mut player = Player {
-        address,
+        servers,
         connections: BTreeMap::new(),
         bindings: Bindings::default(),
         failures: Vec::new(),
@@ -75,20 +79,22 @@ pub fn replay(address: SocketAddr, transcript: &Transcript, deviations: &Deviati
     Report { steps: transcript.steps.len(), failures: player.failures }
 }
 
-struct Player {
-    address: SocketAddr,
+struct Player<'a> {
+    servers: &'a Servers,
     connections: BTreeMap<String, Connection>,
     bindings: Bindings,
     failures: Vec<Failure>,
 }
 
-impl Player {
+impl Player<'_> {
     fn play(&mut self, step: &Step) {
+        self.servers.settle();
         if step.open {
             if let Some(older) = self.connections.remove(&step.conn) {
                 self.retire(step, &step.conn, older);
             }
-            let connection = Connection::open(self.address).expect("the server accepts");
+            let connection =
+                Connection::open(self.servers.of(&step.conn)).expect("the server accepts");
             self.connections.insert(step.conn.clone(), connection);
         }
         if let Some(request) = &step.request {
@@ -126,13 +132,25 @@ impl Player {
                     let zxid = i64::from_be_bytes(value.try_into().expect("a zxid has 8 bytes"));
                     self.bindings.zxid(zxid).to_be_bytes().to_vec()
                 }
-                Kind::Time | Kind::Unordered | Kind::Text => {
+                Kind::Time | Kind::Unordered | Kind::Config | Kind::Text => {
                     panic!("a request has no {:?}", vary.2)
                 }
             };
             request[vary.range()].copy_from_slice(&own);
         }
+        if opcode(captured) == Some(RECONFIG) {
+            self.fill_ports(&mut request);
+        }
         request
+    }
+
+    /// Puts our own ports into the members that a reconfig names.
+    fn fill_ports(&self, request: &mut [u8]) {
+        for at in 0..request.len() {
+            let Some(port) = request.get_mut(at..at + PORT_DIGITS) else { return };
+            let own = self.bindings.opaque(port).to_vec();
+            port.copy_from_slice(&own);
+        }
     }
 
     fn expect_responses(&mut self, step: &Step, conn: &str, responses: &[&Response]) {

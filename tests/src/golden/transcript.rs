@@ -4,7 +4,7 @@ use serde::{Deserialize, Deserializer, de::Error as _};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-/// One file of captured conversations, played on one server from its empty state on.
+/// One file of captured conversations, played on servers that were empty before.
 #[derive(Debug)]
 pub struct Transcript {
     /// The file's name without directory and suffix, such as `client-basic`.
@@ -58,6 +58,7 @@ pub(super) enum Kind {
     Zxid,
     Time,
     Unordered,
+    Config,
     Text,
 }
 
