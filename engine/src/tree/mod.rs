@@ -73,6 +73,8 @@ use heap::{Heap, Sealed};
 use state::State;
 use znode::Seed;
 
+use crate::path::CONFIG;
+
 pub(crate) use acl::OPEN as OPEN_ACL;
 pub use acl::{AclHandle, AclList};
 pub use bulk::BulkError;
@@ -139,22 +141,50 @@ impl Tree {
         tree.state.root = znode::create(tree.heap.arena(), &seed);
         tree.state.digest = digest::node(crc, &stat);
 
-        let open = [Acl::world(perms::ALL)];
-        let readable = [Acl::world(perms::READ)];
-        for (path, acl) in
-            [("/zookeeper", &open), ("/zookeeper/quota", &open), ("/zookeeper/config", &readable)]
-        {
-            let node = NewNode {
-                data: Some(b""),
-                acl,
-                owner: Owner::None,
-                czxid: Zxid::ZERO,
-                ctime_ms: 0,
-            };
-            tree.insert(path, node, 0, Zxid::ZERO).expect("the parent was made before");
+        for path in ["/zookeeper", "/zookeeper/quota"] {
+            tree.insert_own(path, perms::ALL).expect("the parent was made before");
         }
-        tree.set_acl("/zookeeper/config", &readable, -1).expect("the node was just made");
+        tree.insert_config().expect("the parent was made before");
         tree
+    }
+
+    fn insert_own(&mut self, path: &str, perms: i32) -> Result<(), TreeError> {
+        let node = NewNode {
+            data: Some(b""),
+            acl: &[Acl::world(perms)],
+            owner: Owner::None,
+            czxid: Zxid::ZERO,
+            ctime_ms: 0,
+        };
+        self.insert(path, node, 0, Zxid::ZERO)
+    }
+
+    fn insert_config(&mut self) -> Result<(), TreeError> {
+        self.insert_own(CONFIG, perms::READ)?;
+        self.set_acl(CONFIG, &[Acl::world(perms::READ)], -1)
+    }
+
+    /// Says in `/zookeeper/config` who belongs to the ensemble. That is no transaction: each member
+    /// says it of its own tree, before it serves from it, and what is below `/zookeeper/` is not in
+    /// the digest. Nothing happens to a node that says so already.
+    ///
+    /// # Errors
+    /// When the tree is a foreign one that has no `/zookeeper`.
+    // ZooKeeper: ZKDatabase.initConfigInZKDatabase
+    pub fn set_config(
+        &mut self,
+        text: &str,
+        version: Zxid,
+        mtime_ms: i64,
+    ) -> Result<(), TreeError> {
+        match view::find(&self.state, CONFIG) {
+            // The text has the version in it.
+            Some(node) if node.data() == Some(text.as_bytes()) => return Ok(()),
+            Some(_) => {}
+            // From before ZooKeeper 3.5.
+            None => self.insert_config()?,
+        }
+        self.set_data(CONFIG, Some(text.as_bytes()), -1, version, mtime_ms)
     }
 
     pub fn view(&self) -> View<'_> {
@@ -472,6 +502,8 @@ impl Root {
 
 #[cfg(test)]
 mod tests {
+    use menagerie_wire::data::Stat;
+
     use super::*;
 
     fn node(data: &[u8], owner: Owner, zxid: i64) -> (Zxid, NewNode<'_>) {
@@ -508,6 +540,50 @@ mod tests {
         let config = view.node("/zookeeper/config").expect("config");
         assert_eq!(config.stat().aversion, -1);
         assert_eq!(config.acl().iter().collect::<Vec<_>>(), [Acl::world(perms::READ)]);
+    }
+
+    #[test]
+    fn a_member_says_who_belongs_to_its_ensemble_as_apache_does() {
+        let mut tree = Tree::new();
+        create(&mut tree, "/a", Owner::None, 1);
+        let before = (tree.view().digest(), tree.view().last_zxid(), tree.view().node_count());
+        let text = "server.1=a:2888:3888:participant\nversion=0";
+        tree.set_config(text, Zxid::ZERO, 1_795_162_508_874).expect("/zookeeper is there");
+        let check = |tree: &Tree| {
+            let view = tree.view();
+            let node = view.node(CONFIG).expect("config");
+            assert_eq!(node.data(), Some(text.as_bytes()));
+            assert_eq!(node.acl().iter().collect::<Vec<_>>(), [Acl::world(perms::READ)]);
+            let data_length = i32::try_from(text.len()).unwrap();
+            let stat = Stat {
+                mtime_ms: 1_795_162_508_874,
+                version: -1,
+                aversion: -1,
+                data_length,
+                ..Stat::default()
+            };
+            assert_eq!(node.stat(), stat);
+            assert_eq!((view.digest(), view.last_zxid(), view.node_count()), before);
+            let ours = view.node("/zookeeper").expect("ours").stat();
+            assert_eq!((ours.cversion, ours.num_children), (-2, 2));
+        };
+        check(&tree);
+        tree.set_config(text, Zxid::ZERO, 2_000_000_000_000).expect("/zookeeper is there");
+        check(&tree);
+        // A tree from before there was such a node.
+        tree.remove(CONFIG, Zxid::ZERO).expect("it is there");
+        tree.set_config(text, Zxid::ZERO, 1_795_162_508_874).expect("/zookeeper is there");
+        check(&tree);
+    }
+
+    #[test]
+    fn a_tree_without_our_own_nodes_gets_no_configuration() {
+        let mut tree = Tree::new();
+        for path in [CONFIG, "/zookeeper/quota", "/zookeeper"] {
+            tree.remove(path, Zxid::ZERO).expect("it is there");
+        }
+        assert_eq!(tree.set_config("version=0", Zxid::ZERO, 1), Err(TreeError::NoNode));
+        assert_eq!(tree.view().node_count(), 1);
     }
 
     #[test]

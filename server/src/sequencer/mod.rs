@@ -186,9 +186,10 @@ impl Sequencer {
         settings: Settings,
         member: replication::Settings,
         recovered: Recovered,
-        tree: Tree,
+        mut tree: Tree,
         now: Now,
     ) -> Self {
+        roles::name_members(&mut tree, &member.membership, now);
         let membership = Arc::clone(member.membership.text());
         assert!(tree.view().last_zxid() == recovered.last_logged, "the tree is where the log ends");
         let mut sequencer = Self::new(settings, Node::new(member), recovered, tree, now);

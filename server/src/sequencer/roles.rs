@@ -7,7 +7,7 @@
 
 use menagerie_engine::tree::{Root, Tree};
 use menagerie_engine::txn;
-use menagerie_replication::{Departure, Event};
+use menagerie_replication::{Departure, Event, Membership};
 use menagerie_wire::txn::Txn;
 use menagerie_wire::{Epoch, ServerId, Zxid};
 
@@ -16,6 +16,15 @@ use super::message::ToShard;
 use super::prepared::Prepared;
 use super::publication::Run;
 use super::{Now, Output, Part, Sequencer};
+
+/// Says in a tree that was read from a disk, or from a peer, who belongs to this ensemble.
+// ZooKeeper: QuorumPeer.initConfigInZKDatabase, Learner.syncWithLeader.
+pub(super) fn name_members(tree: &mut Tree, membership: &Membership, now: Now) {
+    let text = membership.text();
+    if let Err(error) = tree.set_config(text, membership.version(), now.wall_ms) {
+        tracing::warn!("/zookeeper/config cannot say who belongs to the ensemble: {error}");
+    }
+}
 
 impl Sequencer {
     /// The reign of this server begins.
@@ -94,7 +103,8 @@ impl Sequencer {
         self.on_event(Event::Installed { zxid }, now, out);
     }
 
-    fn replace_tree(&mut self, tree: Tree) {
+    fn replace_tree(&mut self, mut tree: Tree) {
+        name_members(&mut tree, self.node.membership(), self.now);
         self.tree = tree;
         self.committed = self.tree.seal();
         self.tail.forget_to(Zxid(i64::MAX));
@@ -138,5 +148,54 @@ impl Sequencer {
         for shard in 0..self.settings.shards {
             out.tell(shard, message.clone());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use menagerie_engine::txn::Rules;
+    use menagerie_replication::{self as replication, HistoryLimits, Recovered, Timeouts};
+
+    use super::*;
+    use crate::sequencer::{CleanerSettings, Settings};
+
+    const TEXT: &str = "server.1=a:2888:3888:participant\nversion=0";
+
+    fn member() -> Sequencer {
+        let settings = Settings {
+            server: ServerId(1),
+            shards: 1,
+            tick_ms: 2_000,
+            rules: Rules::default(),
+            digests: true,
+            cleaner: CleanerSettings { check_interval_ms: 1_000, per_minute_max: 1 },
+            leader_serves: true,
+        };
+        let replication = replication::Settings {
+            id: ServerId(1),
+            membership: Membership::new(vec![ServerId(1)], Vec::new(), TEXT.into(), Zxid::ZERO),
+            timeouts: Timeouts::default(),
+            history: HistoryLimits { txns_max: 1, bytes_max: 1 },
+            resign_at_counter: u32::MAX,
+        };
+        let now = Now { monotonic_ms: 0, wall_ms: 5 };
+        let recovered = Recovered::alone(Zxid::ZERO);
+        Sequencer::member(settings, replication, recovered, Tree::new(), now)
+    }
+
+    #[test]
+    fn every_tree_that_a_member_shows_says_who_belongs_to_its_ensemble() {
+        let check = |sequencer: &Sequencer| {
+            let root = sequencer.committed();
+            let node = root.view().node("/zookeeper/config").expect("every tree has it");
+            assert_eq!(node.data(), Some(TEXT.as_bytes()));
+            assert_eq!((node.stat().mtime_ms, root.last_zxid()), (5, Zxid::ZERO));
+        };
+        let mut sequencer = member();
+        check(&sequencer);
+        let mut leaders = Tree::new();
+        leaders.set_config("another text", Zxid::ZERO, 1).expect("it is there");
+        sequencer.replace_tree(leaders);
+        check(&sequencer);
     }
 }
