@@ -16,8 +16,8 @@
 use crate::disk::Disk;
 use crate::manifest::{Manifest, ManifestError, ManifestStore};
 use crate::wal::segment::zxid_of_log_file;
-use crate::wal::truncate::{check_holds, truncate};
-use crate::wal::{LogEnd, Reader, WalError};
+use crate::wal::truncate::{floor, truncate};
+use crate::wal::{LogEnd, Reader, Record, WalError};
 use menagerie_wire::txn::{Txn, TxnDigest};
 use menagerie_wire::{JuteError, Zxid};
 use std::io;
@@ -101,6 +101,10 @@ pub enum RecoveryError {
     WrongZxid { zxid: Zxid, found: Zxid },
     #[error("transaction {zxid} cannot be applied again: {reason}")]
     Unapplicable { zxid: Zxid, reason: String },
+    #[error(
+        "the state of {to} cannot be had any more: log and snapshots begin only behind {log_start}"
+    )]
+    OutOfReach { to: Zxid, log_start: Zxid },
 }
 
 fn describe(unusable: &[(Zxid, String)]) -> String {
@@ -133,7 +137,7 @@ pub fn recover<D: Disk>(
     sweep(data, manifest.current())?;
 
     let started = Instant::now();
-    let (snapshot, unusable) = load_newest(manifest.current(), &snapshots, state)?;
+    let (snapshot, unusable) = load(manifest.current(), &snapshots, state)?;
     let snapshot_time = started.elapsed();
 
     let started = Instant::now();
@@ -155,26 +159,95 @@ pub fn recover<D: Disk>(
     })
 }
 
-/// Cuts the log behind `last`, and disowns snapshots beyond, in one switch of the manifest. No
-/// writer may have the log open. Refused, with nothing changed, when log and snapshots do not reach
-/// back.
+/// Cuts the log behind the highest transaction that is not behind `to`, and disowns snapshots
+/// beyond, in one switch of the manifest; returns where the log ends now. No writer may have the
+/// log open. Refused, with nothing changed, when log and snapshots do not reach back.
 pub fn truncate_log<D: Disk>(
     manifest: &mut ManifestStore<D>,
     data: &D,
     log: &D,
-    last: Zxid,
+    to: Zxid,
     nonce: u64,
-) -> Result<(), RecoveryError> {
-    let kept = snapshots(data)?.into_iter().rfind(|zxid| *zxid <= last);
+) -> Result<Zxid, RecoveryError> {
     let now = *manifest.current();
-    let snapshot = kept.filter(|zxid| *zxid >= now.log_start && Some(*zxid) <= now.snapshot);
-    if snapshot.is_none() && now.log_start > Zxid::ZERO {
-        return Err(RecoveryError::NoSnapshot { log_start: now.log_start, unusable: Vec::new() });
-    }
-    check_holds(log, now.log_start, last)?;
+    let last = reach_back(data, log, &now, to)?;
+    let snapshot = candidates(&snapshots(data)?, &now, last).next_back();
     manifest.change(Manifest { snapshot, truncate_to: Some(last), ..now })?;
     finish_truncation(manifest, log, nonce)?;
+    sweep(data, manifest.current())?;
+    Ok(last)
+}
+
+/// Where a log cut behind `to` would end.
+pub fn reach_back<D: Disk>(
+    data: &D,
+    log: &D,
+    manifest: &Manifest,
+    to: Zxid,
+) -> Result<Zxid, RecoveryError> {
+    let log_start = manifest.log_start;
+    let out_of_reach = RecoveryError::OutOfReach { to, log_start };
+    let last = match floor(log, log_start, to) {
+        Err(WalError::NotInLog { .. }) => return Err(out_of_reach),
+        found => found?,
+    };
+    let needs_snapshot = log_start > Zxid::ZERO;
+    if needs_snapshot && candidates(&snapshots(data)?, manifest, last).next().is_none() {
+        return Err(out_of_reach);
+    }
+    Ok(last)
+}
+
+/// Makes the snapshot at `zxid`, which is on the disk, the whole state: log and other snapshots are
+/// disowned in one switch of the manifest. No writer may have the log open.
+pub fn install_snapshot<D: Disk>(
+    manifest: &mut ManifestStore<D>,
+    data: &D,
+    log: &D,
+    zxid: Zxid,
+    nonce: u64,
+) -> Result<(), RecoveryError> {
+    // Of the old log even what lies behind the snapshot goes: it is of another history.
+    let snapshot = Some(zxid);
+    let next = Manifest { snapshot, log_start: zxid, truncate_to: snapshot, ..*manifest.current() };
+    manifest.change(next)?;
+    finish_truncation(manifest, log, nonce)?;
     sweep(data, manifest.current())
+}
+
+/// Rebuilds `state` as it was at `last`, which is in the log or a snapshot; changes nothing on the
+/// disk. The writer may be open, but must not be ahead of what is durable.
+pub fn rebuild<D: Disk>(
+    data: &D,
+    log: &D,
+    manifest: &Manifest,
+    last: Zxid,
+    state: &mut impl State,
+) -> Result<(), RecoveryError> {
+    let candidates = candidates(&snapshots(data)?, manifest, last).collect();
+    let (snapshot, _) = load_newest(candidates, manifest.log_start, Vec::new(), state)?;
+    roll_forward(log, manifest.log_start, snapshot.unwrap_or(Zxid::ZERO), last, state)
+}
+
+/// Applies the transactions of the log behind `after`, up to `last`, up to which it is durable.
+pub fn roll_forward<D: Disk>(
+    log: &D,
+    log_start: Zxid,
+    after: Zxid,
+    last: Zxid,
+    state: &mut impl State,
+) -> Result<(), RecoveryError> {
+    if after < log_start {
+        return Err(RecoveryError::OutOfReach { to: after, log_start });
+    }
+    if after == last {
+        return Ok(());
+    }
+    let mut reader = Reader::open_up_to(log, log_start, after, last)?;
+    while let Some(record) = reader.next_up_to(last)? {
+        apply(&record, state)?;
+    }
+    if reader.position() == last { Ok(()) } else { Err(WalError::NotInLog { zxid: last }.into()) }
 }
 
 fn finish_truncation<D: Disk>(
@@ -216,31 +289,47 @@ fn sweep<D: Disk>(data: &D, manifest: &Manifest) -> Result<(), RecoveryError> {
     Ok(())
 }
 
-type Loaded = (Option<Zxid>, Vec<(Zxid, String)>);
-
-/// Loads the newest snapshot that can be read; none when the log reaches back to the beginning.
-fn load_newest(
+/// Loads the newest snapshot of the state that can be read.
+fn load(
     manifest: &Manifest,
     snapshots: &[Zxid],
     state: &mut impl State,
 ) -> Result<Loaded, RecoveryError> {
-    let mut unusable = Vec::new();
-    let mut candidates: Vec<Zxid> = snapshots
-        .iter()
-        .copied()
-        .filter(|zxid| Some(*zxid) <= manifest.snapshot && *zxid >= manifest.log_start)
-        .collect();
-    if let Some(newest) = manifest.snapshot.filter(|newest| !candidates.contains(newest)) {
-        unusable.push((newest, "the file is missing".to_owned()));
-    }
+    let candidates: Vec<_> = candidates(snapshots, manifest, Zxid(i64::MAX)).collect();
+    let missing = manifest.snapshot.filter(|newest| !candidates.contains(newest));
+    let unusable = missing.map(|newest| (newest, "the file is missing".to_owned()));
+    load_newest(candidates, manifest.log_start, Vec::from_iter(unusable), state)
+}
+
+type Loaded = (Option<Zxid>, Vec<(Zxid, String)>);
+
+/// The snapshots up to `last` that are a part of the state, oldest first.
+fn candidates(
+    snapshots: &[Zxid],
+    manifest: &Manifest,
+    last: Zxid,
+) -> impl DoubleEndedIterator<Item = Zxid> {
+    let (newest, log_start) = (manifest.snapshot.min(Some(last)), manifest.log_start);
+    let is_ours = move |zxid: &Zxid| Some(*zxid) <= newest && *zxid >= log_start;
+    snapshots.iter().copied().filter(is_ours)
+}
+
+/// Loads the newest snapshot that can be read; none when the log reaches back to the beginning.
+/// What is known to be unusable is handed in.
+fn load_newest(
+    mut candidates: Vec<Zxid>,
+    log_start: Zxid,
+    mut unusable: Vec<(Zxid, String)>,
+    state: &mut impl State,
+) -> Result<Loaded, RecoveryError> {
     while let Some(zxid) = candidates.pop() {
         match state.load(zxid) {
             Ok(()) => return Ok((Some(zxid), unusable)),
             Err(reason) => unusable.push((zxid, reason)),
         }
     }
-    if manifest.log_start > Zxid::ZERO {
-        return Err(RecoveryError::NoSnapshot { log_start: manifest.log_start, unusable });
+    if log_start > Zxid::ZERO {
+        return Err(RecoveryError::NoSnapshot { log_start, unusable });
     }
     Ok((None, unusable))
 }
@@ -255,17 +344,21 @@ fn replay<D: Disk>(
     let mut reader = Reader::open(log, manifest.log_start, after)?;
     let (mut records, mut bytes) = (0, 0);
     while let Some(record) = reader.next_record()? {
-        let zxid = record.zxid;
-        let (txn, digest) =
-            Txn::decode(record.body).map_err(|error| RecoveryError::Undecodable { zxid, error })?;
-        if txn.header.zxid != zxid {
-            return Err(RecoveryError::WrongZxid { zxid, found: txn.header.zxid });
-        }
-        state.apply(&txn, digest).map_err(|reason| RecoveryError::Unapplicable { zxid, reason })?;
+        apply(&record, state)?;
         records += 1;
         bytes += record.body.len() as u64;
     }
     Ok((records, bytes, reader.finish()?))
+}
+
+fn apply(record: &Record<'_>, state: &mut impl State) -> Result<(), RecoveryError> {
+    let zxid = record.zxid;
+    let (txn, digest) =
+        Txn::decode(record.body).map_err(|error| RecoveryError::Undecodable { zxid, error })?;
+    if txn.header.zxid != zxid {
+        return Err(RecoveryError::WrongZxid { zxid, found: txn.header.zxid });
+    }
+    state.apply(&txn, digest).map_err(|reason| RecoveryError::Unapplicable { zxid, reason })
 }
 
 /// The log has to reach the snapshot it was replayed on, and the one the manifest names.
@@ -483,7 +576,7 @@ mod tests {
         let disk = MemoryDisk::new();
         run(&disk, 6);
         snapshot(&disk, 3, 1);
-        for last in [0, 1, 2, 7] {
+        for last in [0, 1, 2] {
             let mut manifest = ManifestStore::open(disk.clone(), true).unwrap();
             assert!(truncate_log(&mut manifest, &disk, &disk, Zxid(last), 7).is_err());
             check(&disk, &[], Some(3), 6);

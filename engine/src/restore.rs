@@ -23,6 +23,11 @@ impl<S: Snapshots> Restore<S> {
         Self { snapshots, tree: Tree::new() }
     }
 
+    /// Goes on with a tree that is there already.
+    pub fn on(snapshots: S, tree: Tree) -> Self {
+        Self { snapshots, tree }
+    }
+
     pub fn into_tree(self) -> Tree {
         self.tree
     }

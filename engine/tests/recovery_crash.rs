@@ -1,5 +1,6 @@
-//! Log, snapshots, purging and truncation together, interrupted anywhere, as one promise: a start
-//! finds every acknowledged transaction, nothing that was cut off, and nothing invented.
+//! Log, snapshots, purging, truncation and installation together, interrupted anywhere, as one
+//! promise: a start finds every acknowledged transaction, nothing that was cut off or replaced, and
+//! nothing invented.
 //!
 //! The state is the list of transactions itself. A snapshot file holds a hash of the list, so a
 //! state that was loaded from a snapshot is checked against the whole history, too.
@@ -8,7 +9,7 @@
 use menagerie_engine::disk::{Access, Disk, DiskFile, MemoryDisk};
 use menagerie_engine::manifest::{Manifest, ManifestStore};
 use menagerie_engine::recovery::{
-    Options, State, recover, snapshot_file_name, snapshots, truncate_log,
+    Options, State, install_snapshot, recover, snapshot_file_name, snapshots, truncate_log,
     unfinished_snapshot_file_name,
 };
 use menagerie_engine::wal::purge::{Retention, SnapshotFile, log_files, plan, recycle_dead};
@@ -48,6 +49,13 @@ enum Event {
         syncs: u64,
         seed: u64,
     },
+    /// A snapshot of this part of the log and a few other transactions behind it takes the place of
+    /// everything.
+    Install {
+        keep: prop::sample::Index,
+        syncs: u64,
+        seed: u64,
+    },
 }
 
 fn event() -> impl Strategy<Value = Event> {
@@ -64,6 +72,8 @@ fn event() -> impl Strategy<Value = Event> {
             .prop_map(|(syncs, snapshot, seed)| Event::Interrupt { syncs, snapshot, seed }),
         1 => (any::<prop::sample::Index>(), 0..12u64, seed)
             .prop_map(|(keep, syncs, seed)| Event::Truncate { keep, syncs, seed }),
+        1 => (any::<prop::sample::Index>(), 0..12u64, seed)
+            .prop_map(|(keep, syncs, seed)| Event::Install { keep, syncs, seed }),
     ]
 }
 
@@ -168,6 +178,10 @@ impl Server {
                 let last = keep.index(self.history.len() + 1);
                 return self.truncate(last, *syncs, *seed);
             }
+            Event::Install { keep, syncs, seed } => {
+                let kept = keep.index(self.history.len() + 1);
+                return self.install(kept, *syncs, *seed);
+            }
         }
         self
     }
@@ -185,12 +199,7 @@ impl Server {
 
     fn snapshot(&mut self, retain: usize) -> Result<(), Box<dyn Error>> {
         let zxid = self.writer.durable_zxid();
-        let name = unfinished_snapshot_file_name(zxid);
-        let file = self.disk.create(&name, Access::Write)?;
-        file.write_at(&hash(&self.history[..zxid.0 as usize]).to_le_bytes(), 0)?;
-        file.sync()?;
-        self.disk.rename(&name, &snapshot_file_name(zxid))?;
-        self.disk.sync_directory()?;
+        write_snapshot(&self.disk, &self.history[..zxid.0 as usize])?;
         let now = *self.manifest.current();
         self.manifest.change(Manifest { snapshot: Some(zxid), ..now })?;
         self.writer.roll();
@@ -222,6 +231,42 @@ impl Server {
         acknowledged = acknowledged.min(last);
         Self::start(disk.crash(&mut chooser(seed)), run + 1, history, acknowledged)
     }
+
+    fn install(self, kept: usize, syncs: u64, seed: u64) -> Self {
+        let mut installed = self.history[..kept].to_vec();
+        for zxid in (kept as i64 + 1..).take(1 + (seed % 3) as usize).map(Zxid) {
+            installed.push(txn(zxid, &body(self.run << 16, zxid.0, 100)));
+        }
+        let zxid = Zxid(installed.len() as i64);
+        if snapshots(&self.disk).unwrap().contains(&zxid) {
+            // A zxid is never used twice for what was committed, and a snapshot was.
+            return self;
+        }
+        let Self { disk, mut manifest, writer, run, history, acknowledged, .. } = self;
+        drop(writer);
+        disk.fail_sync_after(syncs, libc::EIO);
+        let done = write_snapshot(&disk, &installed).is_ok()
+            && install_snapshot(&mut manifest, &disk, &disk, zxid, run << 40).is_ok();
+        let disk = disk.crash(&mut chooser(seed));
+        let found = *ManifestStore::open(disk.killed(), true).unwrap().current();
+        let is_installed = found.snapshot == Some(zxid) && found.log_start == zxid;
+        assert!(is_installed || !done, "an installed snapshot is gone");
+        if is_installed {
+            let acknowledged = installed.len();
+            return Self::start(disk, run + 1, installed, acknowledged);
+        }
+        Self::start(disk, run + 1, history, acknowledged)
+    }
+}
+
+fn write_snapshot(disk: &MemoryDisk, history: &[Vec<u8>]) -> Result<(), Box<dyn Error>> {
+    let zxid = Zxid(history.len() as i64);
+    let name = unfinished_snapshot_file_name(zxid);
+    let file = disk.create(&name, Access::Write)?;
+    file.write_at(&hash(history).to_le_bytes(), 0)?;
+    file.sync()?;
+    disk.rename(&name, &snapshot_file_name(zxid))?;
+    Ok(disk.sync_directory()?)
 }
 
 proptest! {

@@ -48,10 +48,13 @@ pub struct LogEnd {
     pub bytes: u64,
 }
 
-/// Reads a log from a zxid to its end.
+/// Reads a log from a zxid to its end, or, while its writer goes on, to what is durable.
 pub struct Reader<D: Disk> {
     disk: D,
+    log_start: Zxid,
     after: Zxid,
+    /// Files and windows are as new as the log was when it reached up to here.
+    fresh_to: Zxid,
     segments: Vec<Segment>,
     /// The one of `segments` that is read.
     index: usize,
@@ -80,11 +83,23 @@ impl<D: Disk> Reader<D> {
     /// Will hand out the records behind `after`. Files whose first record is not behind
     /// `log_start` are not a part of this log.
     pub fn open(disk: &D, log_start: Zxid, after: Zxid) -> Result<Self, WalError> {
+        Self::open_up_to(disk, log_start, after, Zxid(i64::MAX))
+    }
+
+    /// As [`Reader::open`], for [`Reader::next_up_to`]: what begins behind `to` is not looked at.
+    pub fn open_up_to(disk: &D, log_start: Zxid, after: Zxid, to: Zxid) -> Result<Self, WalError> {
         assert!(log_start <= after, "a log from {log_start} cannot be read from {after}");
-        let found = segment::find(disk, log_start)?;
-        let end = LogEnd { zxid: after, leftovers: found.blank, ..LogEnd::default() };
-        let mut reader =
-            Self { disk: disk.clone(), after, segments: found.begun, index: 0, cursor: None, end };
+        let found = segment::find_up_to(disk, log_start, to)?;
+        let mut reader = Self {
+            disk: disk.clone(),
+            log_start,
+            after,
+            fresh_to: to,
+            segments: found.begun,
+            index: 0,
+            cursor: None,
+            end: LogEnd { zxid: after, leftovers: found.blank, ..LogEnd::default() },
+        };
         let first = reader.segments.partition_point(|s| s.header.follows_zxid <= after);
         let Some(first) = first.checked_sub(1) else {
             return match reader.segments.first() {
@@ -105,7 +120,9 @@ impl<D: Disk> Reader<D> {
         let after = segment.header.follows_zxid;
         Ok(Self {
             disk: disk.clone(),
+            log_start: after,
             after,
+            fresh_to: Zxid(i64::MAX),
             segments: vec![segment.clone()],
             index: 0,
             cursor: Some(Cursor::open(disk, segment)?),
@@ -115,8 +132,19 @@ impl<D: Disk> Reader<D> {
 
     /// The next record behind the starting zxid; `None` at the end of the log.
     pub fn next_record(&mut self) -> Result<Option<Record<'_>>, WalError> {
+        let found = self.advance(Zxid(i64::MAX))?;
+        Ok(found.and_then(|(zxid, body)| self.record(zxid, body)))
+    }
+
+    fn record(&self, zxid: Zxid, body: Range<u64>) -> Option<Record<'_>> {
+        let cursor = self.cursor.as_ref()?;
+        Some(Record { zxid, body: cursor.window.held(body) })
+    }
+
+    /// Goes to the next record behind the starting zxid, but does not go on from `to`.
+    fn advance(&mut self, to: Zxid) -> Result<Option<(Zxid, Range<u64>)>, WalError> {
         loop {
-            if !self.enter_next_segment_if_due()? {
+            if self.end.zxid >= to || !self.enter_next_segment_if_due()? {
                 return Ok(None);
             }
             let Some(cursor) = self.cursor.as_mut() else { return Ok(None) };
@@ -129,12 +157,46 @@ impl<D: Disk> Reader<D> {
                     self.end.records += 1;
                     self.end.bytes += body.end - body.start;
                     if zxid > self.after {
-                        let body = self.cursor.as_mut().map(|c| c.window.held(body));
-                        return Ok(body.map(|body| Record { zxid, body }));
+                        return Ok(Some((zxid, body)));
                     }
                 }
             }
         }
+    }
+
+    /// The next record behind the starting zxid that is not behind `to`, up to which the log is
+    /// known to be durable. Nothing beyond is judged: a writer may be busy there.
+    ///
+    /// # Errors
+    /// Also when the log does not reach up to `to`.
+    pub fn next_up_to(&mut self, to: Zxid) -> Result<Option<Record<'_>>, WalError> {
+        if to > self.fresh_to {
+            self.refresh(to)?;
+        }
+        match self.advance(to)? {
+            Some((zxid, body)) => Ok(self.record(zxid, body)),
+            None if self.end.zxid < to => Err(WalError::NotInLog { zxid: to }),
+            None => Ok(None),
+        }
+    }
+
+    /// The last record that was read or passed over; before any, what the log stands at there.
+    pub fn position(&self) -> Zxid {
+        self.end.zxid
+    }
+
+    /// Looks again at what has grown since: the log reaches up to `to` now.
+    fn refresh(&mut self, to: Zxid) -> Result<(), WalError> {
+        let Some(cursor) = self.cursor.as_mut() else {
+            let (disk, after) = (self.disk.clone(), self.after.max(self.end.zxid));
+            *self = Self::open_up_to(&disk, self.log_start, after, to)?;
+            return Ok(());
+        };
+        cursor.window.refresh()?;
+        let last = self.segments.last().map_or(self.log_start, |last| last.header.first_zxid);
+        self.segments.append(&mut segment::find_up_to(&self.disk, last, to)?.begun);
+        self.fresh_to = to;
+        Ok(())
     }
 
     /// Reads on to the end of the log.
@@ -322,6 +384,13 @@ impl<F: DiskFile> Window<F> {
         Ok(Some(self.held(offset..end)))
     }
 
+    /// Forgets what it holds: the file is written meanwhile.
+    fn refresh(&mut self) -> Result<(), WalError> {
+        self.file_bytes = self.file.bytes().map_err(WalError::io("measure", &self.name))?;
+        self.held.clear();
+        Ok(())
+    }
+
     /// # Panics
     /// When the range was not the last one that was read.
     fn held(&self, range: Range<u64>) -> &[u8] {
@@ -335,5 +404,71 @@ fn gap(segment: &Segment, after: Zxid) -> WalError {
         file: segment.name.clone(),
         first_missing: Zxid(after.0.wrapping_add(1)),
         last_missing: segment.header.follows_zxid,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::disk::MemoryDisk;
+    use crate::wal::{SegmentPool, Settings, Writer};
+    use menagerie_wire::Epoch;
+
+    fn writer(disk: &MemoryDisk) -> Writer<MemoryDisk> {
+        let pool = SegmentPool::open(disk.clone(), 16 << 10).unwrap();
+        let settings = Settings { synced: true, nonce_seed: 1 };
+        Writer::open(disk.clone(), pool, &LogEnd::default(), settings).unwrap()
+    }
+
+    fn read_up_to(reader: &mut Reader<MemoryDisk>, to: Zxid, found: &mut Vec<(Zxid, u8)>) {
+        while let Some(record) = reader.next_up_to(to).unwrap() {
+            found.push((record.zxid, record.body[0]));
+        }
+        assert_eq!(reader.position(), to);
+    }
+
+    #[test]
+    fn a_log_is_read_up_to_what_is_durable_while_it_grows() {
+        let disk = MemoryDisk::new();
+        let mut writer = writer(&disk);
+        let mut early = Reader::open_up_to(&disk, Zxid::ZERO, Zxid::ZERO, Zxid::ZERO).unwrap();
+        let (mut appended, mut found) = (Vec::new(), Vec::new());
+        disk.hold_commits();
+        for round in 0..40u8 {
+            for size in [10, 700, 3000].into_iter().take(1 + usize::from(round) % 3) {
+                let zxid = match round {
+                    20 if size == 10 => Zxid::new(Epoch(3), 1),
+                    _ => writer.last_zxid().next(),
+                };
+                writer.append(zxid, &vec![round; size]).unwrap();
+                appended.push((zxid, round));
+            }
+            if round % 7 == 0 {
+                writer.roll();
+            }
+            let durable = writer.durable_zxid();
+            // Written, and not durable: what a crash may take, and nobody may be told.
+            writer.submit().unwrap();
+            read_up_to(&mut early, durable, &mut found);
+            assert!(found.iter().all(|(zxid, _)| *zxid <= durable));
+            disk.release_commits();
+            writer.wait().unwrap();
+            disk.hold_commits();
+            if round % 5 == 0 {
+                disk.release_commits();
+                writer.mark_idle().unwrap();
+                writer.wait().unwrap();
+                disk.hold_commits();
+            }
+            let middle = appended[appended.len() / 2].0;
+            let late = Reader::open_up_to(&disk, Zxid::ZERO, middle, writer.durable_zxid());
+            let mut behind = Vec::new();
+            read_up_to(&mut late.unwrap(), writer.durable_zxid(), &mut behind);
+            assert_eq!(behind, appended[appended.len() / 2 + 1..]);
+        }
+        read_up_to(&mut early, writer.durable_zxid(), &mut found);
+        assert_eq!(found, appended);
+        let beyond = writer.last_zxid().next();
+        assert!(matches!(early.next_up_to(beyond), Err(WalError::NotInLog { .. })));
     }
 }

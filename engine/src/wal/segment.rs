@@ -114,10 +114,19 @@ pub struct Segments {
 
 /// Finds the log files whose first record lies behind `log_start`, and reads their headers.
 pub fn find<D: Disk>(disk: &D, log_start: Zxid) -> Result<Segments, WalError> {
+    find_up_to(disk, log_start, Zxid(i64::MAX))
+}
+
+/// As [`find`]; files that begin behind `to` are not looked at: one may be in the making.
+pub(super) fn find_up_to<D: Disk>(
+    disk: &D,
+    log_start: Zxid,
+    to: Zxid,
+) -> Result<Segments, WalError> {
     let names = disk.list().map_err(WalError::io("list the directory of", "the log"))?;
     let mut named: Vec<_> =
         names.into_iter().filter_map(|name| Some((zxid_of_log_file(&name)?, name))).collect();
-    named.retain(|(first, _)| *first > log_start);
+    named.retain(|(first, _)| *first > log_start && *first <= to);
     named.sort();
     let mut segments = Segments::default();
     for (first_zxid, name) in named {

@@ -45,16 +45,35 @@ pub fn truncate<D: Disk>(
     disk.sync_directory().map_err(WalError::io("sync the directory of", "the log"))
 }
 
-/// Says whether [`truncate`] would work, and changes nothing.
-pub fn check_holds<D: Disk>(disk: &D, log_start: Zxid, last: Zxid) -> Result<(), WalError> {
-    let found = segment::find(disk, log_start)?;
-    let kept = kept(&found.begun, log_start, last)?;
-    let segment = found.begun[..kept].last();
-    segment.map_or(Ok(()), |segment| read_to(disk, segment, last, |_| Ok(())))
+/// The highest record of the log that is not behind `to`; where the log starts when there is none.
+/// Refused when `to` lies before.
+// ZooKeeper: TRUNC names the leader's last zxid, and what a learner has up to there stays.
+pub fn floor<D: Disk>(disk: &D, log_start: Zxid, to: Zxid) -> Result<Zxid, WalError> {
+    let segments = segment::find(disk, log_start)?.begun;
+    let start = segments.first().map_or(log_start, |first| first.header.follows_zxid);
+    if to < start {
+        return Err(WalError::NotInLog { zxid: to });
+    }
+    let holder = segments.partition_point(|segment| segment.header.follows_zxid <= to);
+    let Some(holder) = holder.checked_sub(1) else { return Ok(start) };
+    let end = segments.get(holder + 1).map(|next| next.header.follows_zxid);
+    let mut reader = Reader::of_segment(disk, &segments[holder])?;
+    let mut floor = reader.position();
+    while Some(floor) != end {
+        match reader.next_record()? {
+            Some(record) if record.zxid <= to => floor = record.zxid,
+            _ => break,
+        }
+    }
+    Ok(floor)
 }
 
 /// How many segments hold records up to `last`.
 fn kept(segments: &[Segment], log_start: Zxid, last: Zxid) -> Result<usize, WalError> {
+    if last == log_start {
+        // Nothing of it is kept, be it of this log or of one that a snapshot has replaced.
+        return Ok(0);
+    }
     let start = segments.first().map_or(log_start, |first| first.header.follows_zxid);
     let is_behind_all = segments.is_empty() && last > start;
     if last < start || is_behind_all {
@@ -210,6 +229,54 @@ mod tests {
                     }
                 }
             }
+        }
+    }
+
+    #[test]
+    fn the_floor_is_the_highest_record_that_is_not_behind() {
+        let disk = log();
+        let end = read(&disk).0;
+        let mut writer = writer(&disk, 2, &end);
+        for counter in 1..=3 {
+            writer.append(Zxid::new(Epoch(2), counter), &[0; 3000]).unwrap();
+        }
+        writer.close().unwrap();
+        let check = |to: Zxid, expect| {
+            assert_eq!(floor(&disk, Zxid::ZERO, to).unwrap(), expect, "{to}");
+        };
+        for record in 0..=RECORDS {
+            check(Zxid(record), Zxid(record));
+        }
+        check(Zxid(RECORDS + 1), Zxid(RECORDS));
+        check(Zxid::new(Epoch(2), 0), Zxid(RECORDS));
+        check(Zxid::new(Epoch(2), 2), Zxid::new(Epoch(2), 2));
+        check(Zxid::new(Epoch(9), 9), Zxid::new(Epoch(2), 3));
+        let empty = MemoryDisk::new();
+        assert_eq!(floor(&empty, Zxid(5), Zxid(9)).unwrap(), Zxid(5));
+        assert!(matches!(floor(&empty, Zxid(5), Zxid(4)), Err(WalError::NotInLog { .. })));
+    }
+
+    #[test]
+    fn a_torn_segment_without_records_has_its_floor_before() {
+        let disk = log();
+        let end = read(&disk).0;
+        let mut writer = writer(&disk, 2, &end);
+        writer.append(Zxid(RECORDS + 1), &[0; 3000]).unwrap();
+        writer.flush().unwrap();
+        disk.damage(&segment::log_file_name(Zxid(RECORDS + 1)), FIRST_BATCH_AT + 60, 1);
+        assert_eq!(floor(&disk, Zxid::ZERO, Zxid(RECORDS + 9)).unwrap(), Zxid(RECORDS));
+        truncate(&disk, Zxid::ZERO, Zxid(RECORDS), 7).unwrap();
+        assert_eq!(read(&disk).0.zxid, Zxid(RECORDS));
+    }
+
+    #[test]
+    fn a_log_that_a_snapshot_has_replaced_is_removed_whole() {
+        // Behind the snapshot, and not right behind it.
+        for start in 0..=RECORDS {
+            let disk = log();
+            truncate(&disk, Zxid(start), Zxid(start), 7).unwrap();
+            let mut reader = Reader::open(&disk, Zxid(start), Zxid(start)).unwrap();
+            assert!(reader.next_record().unwrap().is_none());
         }
     }
 
