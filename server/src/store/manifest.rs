@@ -20,7 +20,7 @@ pub(super) struct SharedManifest<D>(Arc<Inner<D>>);
 struct Inner<D> {
     store: Mutex<ManifestStore<D>>,
     files: Mutex<()>,
-    /// Changed only while `store` is held.
+    /// Changed only while `files` is held.
     history: AtomicU64,
 }
 
@@ -59,6 +59,12 @@ impl<D: Disk> SharedManifest<D> {
         let mut store = self.lock();
         let next = next(*store.current());
         store.change(next)
+    }
+
+    /// The history is about to be cut or replaced: what belongs to it does not count any more. Only
+    /// by who holds the lock for files.
+    pub(super) fn end_history(&self) {
+        self.0.history.fetch_add(1, Ordering::AcqRel);
     }
 
     pub(super) fn history(&self) -> HistoryNumber {

@@ -2,8 +2,8 @@
 //! that come and go, and the log read back for a learner that lags.
 //!
 //! `manifest.rs` is the manifest, shared by all who change it; `epochs.rs` what a member has
-//! promised; `recovered.rs` what the protocol is told at the start; `keep.rs` a snapshot of our own
-//! and what it makes needless.
+//! promised; `recovered.rs` what the protocol is told at the start; `truncate.rs` the way back, and
+//! the way forward to what is logged; `keep.rs` a snapshot of our own and what it makes needless.
 //!
 //! Everything here blocks and is called on threads that may: the sequencer sends a [`Store`] there
 //! with a job, and its completions come back through a mailbox. A store is a handle; clones share
@@ -21,6 +21,7 @@ mod manifest;
 mod recovered;
 #[cfg(test)]
 mod testing;
+mod truncate;
 
 use std::fmt;
 use std::sync::Arc;
@@ -34,6 +35,7 @@ use menagerie_engine::wal::{LogEnd, SegmentPool, Settings, WalError, Writer};
 use thiserror::Error;
 
 pub use manifest::HistoryNumber;
+pub use truncate::Truncated;
 
 use manifest::SharedManifest;
 

@@ -6,14 +6,15 @@ use menagerie_engine::disk::MemoryDisk;
 use menagerie_engine::recovery::{self, Options, RecoveryError};
 use menagerie_engine::restore::Restore;
 use menagerie_engine::snapshot::Pace;
-use menagerie_engine::tree::Tree;
+use menagerie_engine::tree::{Root, Tree};
 use menagerie_engine::txn;
+use menagerie_engine::wal::purge::Retention;
 use menagerie_engine::wal::{LogEnd, SegmentPool, Writer};
 use menagerie_wire::data::Acl;
 use menagerie_wire::txn::{CreateTxn, NodeKind, Txn, TxnBody, TxnHeader};
 use menagerie_wire::{Epoch, OpCode, SessionId, Xid, Zxid};
 
-use super::{Parts, Store, StoreError};
+use super::{HistoryNumber, Parts, Store, StoreError};
 
 pub(super) type MemoryStore = Store<MemoryDisk, MemoryDisk>;
 
@@ -114,7 +115,20 @@ impl Server {
     pub(super) fn try_keep_snapshot(&mut self) -> Result<(), StoreError> {
         self.writer.roll();
         let (root, history) = (self.tree.seal(), self.store.history());
-        self.store.keep_snapshot(&root, history, Pace::UNPACED, &AtomicBool::new(false))
+        Self::keep(&self.store, &root, history)
+    }
+
+    pub(super) fn keep(
+        store: &MemoryStore,
+        root: &Root,
+        history: HistoryNumber,
+    ) -> Result<(), StoreError> {
+        store.keep_snapshot(root, history, Pace::UNPACED, &AtomicBool::new(false))
+    }
+
+    /// Keeps one snapshot, and the log behind it.
+    pub(super) fn purge_to_newest(&self) {
+        self.store.purge(Retention { snapshots: 1, bytes_max: None }).unwrap();
     }
 }
 
