@@ -20,6 +20,11 @@ impl Scratch {
         Self { dir: dir.expect("the system's temporary directory is writable") }
     }
 
+    /// Keeps the directory although nothing has panicked.
+    pub fn keep(&mut self) {
+        self.dir.disable_cleanup(true);
+    }
+
     #[must_use]
     pub fn path(&self) -> &Path {
         self.dir.path()

@@ -30,6 +30,14 @@ impl Random {
         (self.number() % bound as u64) as usize
     }
 
+    /// A number of `range`.
+    ///
+    /// # Panics
+    /// When it is empty.
+    pub const fn between(&mut self, range: std::ops::Range<usize>) -> usize {
+        range.start + self.below(range.end - range.start)
+    }
+
     /// True in `percent` of a hundred cases.
     pub const fn chance(&mut self, percent: usize) -> bool {
         self.below(100) < percent

@@ -6,13 +6,21 @@
 //! all this works on loopback and without privileges; with [`Network::Direct`] nothing stands
 //! between them, for figures of time. Everything dies with the test.
 
+pub mod client;
+pub mod journal;
 pub mod links;
+pub mod nemesis;
 pub mod node;
 pub mod relay;
+pub mod requests;
+pub mod run;
+mod trades;
+pub mod workload;
 
 use crate::ServerConfig;
 use crate::scratch::Scratch;
 use crate::server_config::free_address;
+use client::Servers;
 use links::{Link, Links};
 use node::{Flavor, Mode, Node};
 use relay::{Port, Relays};
@@ -143,6 +151,11 @@ impl Ensemble {
         self.nodes.keys().copied().collect()
     }
 
+    /// Keeps all data and logs when the ensemble ends.
+    pub fn keep_files(&mut self) {
+        self.scratch.keep();
+    }
+
     /// The ids of those that vote.
     #[must_use]
     pub fn voters(&self) -> Vec<u64> {
@@ -155,10 +168,10 @@ impl Ensemble {
         self.nodes.get_mut(&id).expect("an id of this ensemble")
     }
 
-    /// Where clients connect, for all servers.
+    /// Where clients connect.
     #[must_use]
-    pub fn clients(&self) -> Vec<SocketAddr> {
-        self.nodes.values().map(Node::client).collect()
+    pub fn servers(&self) -> Servers {
+        Arc::new(self.nodes.values().map(|node| (node.id(), node.client())).collect())
     }
 
     /// Who says to lead. Two may for a moment: one of them has not heard of its end.
@@ -191,11 +204,11 @@ impl Ensemble {
     /// Waits until all servers that run follow one leader and have applied what it had applied at
     /// some moment after the call.
     ///
-    /// # Panics
-    /// When they do not in time.
-    pub fn wait_until_in_sync(&self) {
+    /// # Errors
+    /// Says what each server is at when they do not in time.
+    pub fn come_together(&self) -> Result<(), String> {
         let mut mark = None;
-        self.wait_for("all servers in sync", |ensemble| {
+        self.until("all servers in sync", |ensemble| {
             let serving: Vec<_> = ensemble.running().map(Node::serving).collect::<Option<_>>()?;
             let [leader] = ensemble.leaders()[..] else { return None };
             if mark.is_none() {
@@ -203,7 +216,15 @@ impl Ensemble {
             }
             let mark = mark?;
             serving.iter().all(|s| s.zxid >= mark).then_some(())
-        });
+        })
+    }
+
+    /// As [`Self::come_together`].
+    ///
+    /// # Panics
+    /// When the servers do not in time.
+    pub fn wait_until_in_sync(&self) {
+        self.come_together().unwrap_or_else(|error| panic!("{error}"));
     }
 
     /// Changes the link from one server to another.
@@ -229,23 +250,20 @@ impl Ensemble {
         self.nodes.values().filter(|node| node.has_process() && !node.is_paused())
     }
 
+    fn wait_for<T>(&self, what: &str, ready: impl FnMut(&Self) -> Option<T>) -> T {
+        self.until(what, ready).unwrap_or_else(|error| panic!("{error}"))
+    }
+
     /// Asks again and again, as no server tells when it is ready.
-    fn wait_for<T>(&self, what: &str, mut ready: impl FnMut(&Self) -> Option<T>) -> T {
+    fn until<T>(&self, what: &str, mut ready: impl FnMut(&Self) -> Option<T>) -> Result<T, String> {
         let deadline = Instant::now() + START_TIME_MAX;
         loop {
             if let Some(found) = ready(self) {
-                return found;
+                return Ok(found);
             }
             if Instant::now() > deadline {
-                let nodes = self.nodes.values();
-                let say = |node: &Node| {
-                    let stderr = node.stderr();
-                    let last: Vec<_> = stderr.lines().rev().take(20).collect();
-                    let last: Vec<_> = last.into_iter().rev().collect();
-                    format!("{node}: {:?}\n{}", node.serving(), last.join("\n"))
-                };
-                let all: Vec<_> = nodes.map(say).collect();
-                panic!("no {what} within {START_TIME_MAX:?}\n{}", all.join("\n"));
+                let nodes: Vec<_> = self.nodes.values().map(Node::state).collect();
+                return Err(format!("no {what} within {START_TIME_MAX:?}\n{}", nodes.join("\n")));
             }
             std::thread::sleep(PROBE_INTERVAL);
         }

@@ -230,6 +230,15 @@ impl Node {
         self.process.as_ref().map(ChildProcess::stderr).unwrap_or_default()
     }
 
+    /// What the server says of itself and the last lines of its log, for whoever reads a failure.
+    #[must_use]
+    pub fn state(&self) -> String {
+        let stderr = self.stderr();
+        let lines: Vec<_> = stderr.lines().collect();
+        let last = &lines[lines.len().saturating_sub(20)..];
+        format!("{self}: {:?}\n{}", self.serving(), last.join("\n"))
+    }
+
     fn keep_log(&self, process: &ChildProcess) {
         let path = self.directory.join("stderr.log");
         let file = fs::File::options().create(true).append(true).open(path);

@@ -1,0 +1,314 @@
+//! What is done to an ensemble while clients work: faults by class, drawn from a seed.
+//!
+//! A seed repeats the faults and their order; whom they meet depends on who leads at that moment.
+//! After each fault the nemesis heals everything, and then either waits until all servers are in
+//! sync or goes on at once with servers that still catch up. More than the durability of ZAB allows
+//! is never asked: a disk is emptied only when all others have what it had, and only one.
+
+use super::Ensemble;
+use super::links::Link;
+use crate::random::Random;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
+
+/// How long a partition, a pause or a delay lasts: shorter and longer than servers wait.
+const FAULT_MS: std::ops::Range<usize> = 300..5_000;
+/// A killed server stays away for at most so long.
+const AWAY_MS_MAX: usize = 1_500;
+/// Before the next fault, where nobody waits for the servers.
+const CALM_MS_MAX: usize = 2_000;
+/// Of a link that is slow.
+const DELAY_MS: std::ops::Range<usize> = 20..400;
+
+/// What can be done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Fault {
+    /// SIGKILL, and a start on the same data.
+    KillLeader,
+    KillFollower,
+    KillObserver,
+    /// All servers at once.
+    KillAll,
+    /// SIGTERM, and a start.
+    StopLeader,
+    /// SIGSTOP, and SIGCONT.
+    PauseLeader,
+    PauseFollower,
+    /// Nothing passes between one server and all others.
+    IsolateLeader,
+    IsolateFollower,
+    /// A minority and a majority.
+    Split,
+    /// What others say does not reach it.
+    DeafLeader,
+    DeafFollower,
+    /// What it says reaches nobody.
+    MuteLeader,
+    MuteFollower,
+    /// Each voter sees a majority, and no two see the same one.
+    Ring,
+    /// All links are slow, each by a time of its own.
+    Delay,
+    /// Connections break and may come back at once.
+    Sever,
+    /// A server loses its data.
+    Wipe,
+}
+
+impl Fault {
+    pub const KILLS: [Self; 5] =
+        [Self::KillLeader, Self::KillFollower, Self::KillObserver, Self::KillAll, Self::StopLeader];
+    pub const PAUSES: [Self; 2] = [Self::PauseLeader, Self::PauseFollower];
+    pub const PARTITIONS: [Self; 8] = [
+        Self::IsolateLeader,
+        Self::IsolateFollower,
+        Self::Split,
+        Self::DeafLeader,
+        Self::DeafFollower,
+        Self::MuteLeader,
+        Self::MuteFollower,
+        Self::Ring,
+    ];
+    pub const DELAYS: [Self; 2] = [Self::Delay, Self::Sever];
+}
+
+/// How many faults of each class.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Amounts {
+    pub kills: usize,
+    pub pauses: usize,
+    pub partitions: usize,
+    pub delays: usize,
+    pub wipes: usize,
+}
+
+impl Amounts {
+    /// The faults in the order in which they will be done.
+    #[must_use]
+    pub fn schedule(&self, observers: usize, random: &mut Random) -> Vec<Fault> {
+        let mut faults = Vec::new();
+        let kills: Vec<_> = Fault::KILLS
+            .into_iter()
+            .filter(|fault| *fault != Fault::KillObserver || observers > 0)
+            .collect();
+        let classes: [(usize, &[Fault]); 5] = [
+            (self.kills, &kills),
+            (self.pauses, &Fault::PAUSES),
+            (self.partitions, &Fault::PARTITIONS),
+            (self.delays, &Fault::DELAYS),
+            (self.wipes, &[Fault::Wipe]),
+        ];
+        for (amount, class) in classes {
+            faults.extend((0..amount).map(|_| *random.pick(class)));
+        }
+        for index in (1..faults.len()).rev() {
+            faults.swap(index, random.below(index + 1));
+        }
+        faults
+    }
+}
+
+/// Whoever does it.
+#[derive(Debug)]
+pub struct Nemesis<'e> {
+    ensemble: &'e mut Ensemble,
+    random: Random,
+    pub done: BTreeMap<Fault, u64>,
+}
+
+impl<'e> Nemesis<'e> {
+    #[must_use]
+    pub const fn new(ensemble: &'e mut Ensemble, random: Random) -> Self {
+        Self { ensemble, random, done: BTreeMap::new() }
+    }
+
+    /// Does one fault and heals it.
+    ///
+    /// # Errors
+    /// When the servers do not come together again, or one of them has ended by itself.
+    pub fn strike(&mut self, fault: Fault) -> Result<(), String> {
+        let error = |error| format!("after {fault:?}: {error}");
+        match fault {
+            Fault::KillLeader | Fault::KillFollower | Fault::KillObserver => {
+                let victim = self.victim(fault);
+                self.ensemble.node(victim).kill();
+                self.pass(0..AWAY_MS_MAX);
+            }
+            Fault::KillAll => {
+                for id in self.ensemble.ids() {
+                    self.ensemble.node(id).kill();
+                }
+            }
+            Fault::StopLeader => {
+                let victim = self.victim(fault);
+                self.ensemble.node(victim).stop();
+                self.pass(0..AWAY_MS_MAX);
+            }
+            Fault::PauseLeader | Fault::PauseFollower => {
+                let victim = self.victim(fault);
+                self.ensemble.node(victim).pause();
+                self.pass(FAULT_MS);
+                self.ensemble.node(victim).go_on();
+            }
+            Fault::Wipe => self.wipe().map_err(error)?,
+            Fault::Sever => self.sever(),
+            _ => {
+                for ((from, to), link) in self.links(fault) {
+                    self.ensemble.set_link(from, to, link);
+                }
+                self.pass(FAULT_MS);
+            }
+        }
+        *self.done.entry(fault).or_default() += 1;
+        let wait = self.random.chance(50);
+        self.heal(wait).map_err(error)?;
+        self.pass(0..CALM_MS_MAX);
+        Ok(())
+    }
+
+    /// Ends every fault. Where `wait` is set, all servers are in sync afterwards.
+    ///
+    /// # Errors
+    /// As [`Self::strike`].
+    pub fn heal(&mut self, wait: bool) -> Result<(), String> {
+        self.ensemble.heal_links();
+        for id in self.ensemble.ids() {
+            let node = self.ensemble.node(id);
+            if !node.has_process() {
+                node.start();
+            } else if !node.is_running() {
+                return Err(format!("a server has ended by itself: {}", node.state()));
+            }
+        }
+        if wait { self.ensemble.come_together() } else { Ok(()) }
+    }
+
+    /// One server loses its data, when all others have what it had, and comes back when they serve
+    /// without it: an empty server that helps to elect would forget what it had promised.
+    fn wipe(&mut self) -> Result<(), String> {
+        self.heal(true)?;
+        let victim = *self.random.pick(&self.ensemble.ids());
+        self.ensemble.node(victim).kill();
+        self.ensemble.come_together()?;
+        self.ensemble.node(victim).remove_data();
+        self.ensemble.node(victim).start();
+        self.ensemble.come_together()
+    }
+
+    fn sever(&mut self) {
+        let ids = self.ensemble.ids();
+        for (index, &one) in ids.iter().enumerate() {
+            for &other in &ids[index + 1..] {
+                if self.random.chance(60) {
+                    self.ensemble.sever(one, other);
+                }
+            }
+        }
+    }
+
+    /// Whom a fault of one server meets.
+    fn victim(&mut self, fault: Fault) -> u64 {
+        let leader = self.ensemble.leaders().first().copied();
+        let voters = self.ensemble.voters();
+        let others = |id: &u64| Some(*id) != leader;
+        match fault {
+            Fault::KillLeader
+            | Fault::StopLeader
+            | Fault::PauseLeader
+            | Fault::IsolateLeader
+            | Fault::DeafLeader
+            | Fault::MuteLeader => leader.unwrap_or_else(|| *self.random.pick(&voters)),
+            Fault::KillObserver => {
+                let ids = self.ensemble.ids();
+                *self.random.pick(&ids[voters.len()..])
+            }
+            _ => {
+                let followers: Vec<_> = voters.into_iter().filter(others).collect();
+                *self.random.pick(&followers)
+            }
+        }
+    }
+
+    /// What a fault of the network does to which directions.
+    fn links(&mut self, fault: Fault) -> Vec<((u64, u64), Link)> {
+        let (ids, voters) = (self.ensemble.ids(), self.ensemble.voters());
+        let pairs: Vec<_> = ids
+            .iter()
+            .flat_map(|&from| ids.iter().map(move |&to| (from, to)))
+            .filter(|(from, to)| from != to)
+            .collect();
+        if fault == Fault::Delay {
+            let mut delay = || Duration::from_millis(self.random.between(DELAY_MS) as u64);
+            return pairs
+                .into_iter()
+                .map(|pair| (pair, Link { blocked: false, delay: delay() }))
+                .collect();
+        }
+        let victim =
+            if matches!(fault, Fault::Split | Fault::Ring) { 0 } else { self.victim(fault) };
+        let mut shuffled = ids;
+        for index in (1..shuffled.len()).rev() {
+            shuffled.swap(index, self.random.below(index + 1));
+        }
+        let place = |id| shuffled.iter().position(|other| *other == id);
+        let some = self.random.below(shuffled.len() - 1) + 1;
+        // In a ring of voters each sees as many neighbours as make a majority with itself.
+        let ring_place = |id| voters.iter().position(|other| *other == id);
+        let blocked = |(from, to): (u64, u64)| match fault {
+            Fault::IsolateLeader | Fault::IsolateFollower => from == victim || to == victim,
+            Fault::DeafLeader | Fault::DeafFollower => to == victim,
+            Fault::MuteLeader | Fault::MuteFollower => from == victim,
+            Fault::Split => (place(from) < Some(some)) != (place(to) < Some(some)),
+            Fault::Ring => match (ring_place(from), ring_place(to)) {
+                (Some(from), Some(to)) => !sees(from, to, voters.len()),
+                _ => false,
+            },
+            _ => false,
+        };
+        pairs.into_iter().filter(|pair| blocked(*pair)).map(|pair| (pair, Link::BLOCKED)).collect()
+    }
+
+    /// The moments of faults are the input of a run: they follow no event.
+    fn pass(&mut self, ms: std::ops::Range<usize>) {
+        std::thread::sleep(Duration::from_millis(self.random.between(ms) as u64));
+    }
+}
+
+/// Whether two voters of a ring see each other. A ring of three is a line: the first and the last
+/// do not.
+fn sees(one: usize, other: usize, voters: usize) -> bool {
+    let distance = one.abs_diff(other);
+    if voters == 3 { distance == 1 } else { distance.min(voters - distance) <= voters / 4 }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self:?}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_seed_repeats_the_schedule_and_the_amounts_are_kept() {
+        let amounts = Amounts { kills: 20, pauses: 3, partitions: 10, delays: 2, wipes: 1 };
+        let schedule = amounts.schedule(0, &mut Random::new(5));
+        assert_eq!(schedule, amounts.schedule(0, &mut Random::new(5)));
+        assert_eq!(schedule.len(), 36);
+        assert_eq!(schedule.iter().filter(|fault| Fault::KILLS.contains(fault)).count(), 20);
+        assert!(!schedule.contains(&Fault::KillObserver), "there is none");
+    }
+
+    #[test]
+    fn every_voter_of_a_ring_sees_a_majority_and_no_two_the_same() {
+        for voters in [3, 5] {
+            let seen = |one| (0..voters).filter(|other| sees(one, *other, voters)).collect();
+            let seen: Vec<Vec<usize>> = (0..voters).map(seen).collect();
+            assert!(seen.iter().all(|seen| seen.len() > voters / 2), "{seen:?}");
+            assert!((1..voters).all(|one| !seen[..one].contains(&seen[one])), "{seen:?}");
+        }
+    }
+}

@@ -1,0 +1,180 @@
+//! A run: an ensemble, clients at work, faults, and what the checkers say of the recorded history.
+
+use super::client::Servers;
+use super::journal::{Counts, Journal};
+use super::nemesis::{Fault, Nemesis};
+use super::workload::{Load, Workload, read_everything};
+use super::{Ensemble, Plan};
+use crate::random::Random;
+use menagerie_simulation::checkers::check_history;
+use menagerie_simulation::history::{self, History, Moment, Record};
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io::{self, Write as _};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// How long clients work before the first fault and after the last.
+const CALM: Duration = Duration::from_secs(1);
+
+/// What happened, in one run or in several.
+#[derive(Clone, Debug, Default)]
+pub struct Report {
+    pub faults: BTreeMap<Fault, u64>,
+    pub operations: u64,
+    pub acknowledged_writes: u64,
+    /// The longest time without an acknowledged write.
+    pub silence_max: Duration,
+    pub elapsed: Duration,
+    pub violations: Vec<String>,
+    /// Where histories and data with violations are kept.
+    pub kept: Vec<PathBuf>,
+}
+
+/// Does all `faults` one after the other to a new ensemble under load, and judges what clients saw.
+///
+/// # Panics
+/// When the ensemble does not start, or a client is answered with what is no answer.
+#[must_use]
+pub fn run(plan: &Plan, load: &Load, faults: &[Fault]) -> Report {
+    let began = Instant::now();
+    let mut ensemble = Ensemble::start(plan);
+    let servers = ensemble.servers();
+    let journal = Journal::open();
+    let mut report = Report::default();
+    let workload = Workload::start(&servers, &journal, load);
+    std::thread::sleep(CALM);
+    let mut nemesis = Nemesis::new(&mut ensemble, Random::new(load.seed));
+    let mut outcome = faults.iter().try_for_each(|fault| nemesis.strike(*fault));
+    outcome = outcome.and_then(|()| nemesis.heal(true));
+    report.faults = nemesis.done;
+    let counts = end(workload, &servers, &journal, outcome, &mut report.violations);
+    report.operations = counts.operations;
+    report.acknowledged_writes = counts.acknowledged_writes;
+    report.silence_max = counts.silence_max;
+    let records = journal.close();
+    report.violations.extend(judge(records.clone()));
+    if !report.violations.is_empty() {
+        ensemble.keep_files();
+        let path = ensemble.directory().join("history.jsonl");
+        keep(&path, &records).expect("the scratch directory is writable");
+        report.kept.push(path);
+    }
+    report.elapsed = began.elapsed();
+    report
+}
+
+/// Ends the work and reads everything, if the ensemble has come together again.
+fn end(
+    workload: Workload,
+    servers: &Servers,
+    journal: &Arc<Journal>,
+    outcome: Result<(), String>,
+    violations: &mut Vec<String>,
+) -> Counts {
+    let mut page = journal.own_page();
+    match outcome {
+        Err(error) => {
+            violations.push(error);
+            workload.finish();
+            journal.counts()
+        }
+        Ok(()) => {
+            page.write(Moment::Healed);
+            std::thread::sleep(CALM);
+            workload.finish();
+            let counts = journal.counts();
+            page.write(Moment::Finale);
+            violations.extend(read_everything(servers, journal).err());
+            counts
+        }
+    }
+}
+
+fn judge(records: Vec<Record>) -> Vec<String> {
+    match History::of(records) {
+        Err(error) => vec![format!("the records are no history: {error}")],
+        Ok(history) => {
+            let say = |violation: menagerie_simulation::checkers::Violation| {
+                format!("{violation}\n  {}", violation.excerpt(&history).join("\n  "))
+            };
+            check_history(&history).into_iter().map(say).collect()
+        }
+    }
+}
+
+fn keep(path: &std::path::Path, records: &[Record]) -> io::Result<()> {
+    let mut file = io::BufWriter::new(std::fs::File::create(path)?);
+    for record in records {
+        history::write(record, &mut file)?;
+    }
+    file.flush()
+}
+
+impl Report {
+    /// Puts another run's report to this one.
+    pub fn add(&mut self, other: Self) {
+        for (fault, count) in other.faults {
+            *self.faults.entry(fault).or_default() += count;
+        }
+        self.operations += other.operations;
+        self.acknowledged_writes += other.acknowledged_writes;
+        self.silence_max = self.silence_max.max(other.silence_max);
+        self.elapsed += other.elapsed;
+        self.violations.extend(other.violations);
+        self.kept.extend(other.kept);
+    }
+
+    /// How many faults of a class were done.
+    #[must_use]
+    pub fn count(&self, class: &[Fault]) -> u64 {
+        class.iter().filter_map(|fault| self.faults.get(fault)).sum()
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for violation in &self.violations {
+            writeln!(f, "violation: {violation}")?;
+        }
+        for path in &self.kept {
+            writeln!(f, "kept: {}", path.display())?;
+        }
+        let classes: [(&str, &[Fault]); 5] = [
+            ("kills", &Fault::KILLS),
+            ("pauses", &Fault::PAUSES),
+            ("partitions", &Fault::PARTITIONS),
+            ("delays", &Fault::DELAYS),
+            ("wipes", &[Fault::Wipe]),
+        ];
+        for (name, class) in classes {
+            let done = |fault: &Fault| Some(format!("{fault} {}", self.faults.get(fault)?));
+            let done: Vec<_> = class.iter().filter_map(done).collect();
+            writeln!(f, "{name}: {} ({})", self.count(class), done.join(", "))?;
+        }
+        write!(
+            f,
+            "{} operations, {} acknowledged writes, {} violations, longest time without an \
+             acknowledged write {:.2} s, in {:.0} s",
+            self.operations,
+            self.acknowledged_writes,
+            self.violations.len(),
+            self.silence_max.as_secs_f64(),
+            self.elapsed.as_secs_f64()
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ensemble::node::Flavor;
+
+    #[test]
+    fn without_faults_apache_keeps_every_promise() {
+        let report = run(&Plan::new(Flavor::Apache, 3, 1), &Load::new(1), &[]);
+        assert!(report.violations.is_empty(), "{report}");
+        assert!(report.acknowledged_writes > 100, "{report}");
+    }
+}
