@@ -279,7 +279,7 @@ impl<'e> Nemesis<'e> {
 /// do not.
 fn sees(one: usize, other: usize, voters: usize) -> bool {
     let distance = one.abs_diff(other);
-    if voters == 3 { distance == 1 } else { distance.min(voters - distance) <= voters / 4 }
+    if voters == 3 { distance <= 1 } else { distance.min(voters - distance) <= voters / 4 }
 }
 
 impl fmt::Display for Fault {
