@@ -42,9 +42,7 @@ impl Sequencer {
             ToSequencer::Sync(sync) => self.on_sync(sync, out),
             ToSequencer::Close { connection, session, xid } => {
                 if self.admit(session, connection, out) {
-                    let answer = Answer::Closed(xid);
-                    let waiting = Waiting { cxid: xid, connection, answer, seal_before: false };
-                    self.pending.push(session, waiting);
+                    self.wait(session, xid, connection, Answer::Closed(xid), false);
                     self.request(session, xid, OpCode::CloseSession, Arc::from([]), None);
                 }
             }
@@ -65,8 +63,7 @@ impl Sequencer {
         let session = self.session_ids.next(|id| view.session(id).is_some());
         self.owners.take_over(session, Owner::here(connection, ids));
         let answer = Answer::Connected { session, timeout_ms };
-        let waiting = Waiting { cxid: Xid(0), connection, answer, seal_before: false };
-        self.pending.push(session, waiting);
+        self.wait(session, Xid(0), connection, answer, false);
         let body = Arc::from(timeout_ms.to_be_bytes());
         self.request(session, Xid(0), OpCode::CreateSession, body, None);
     }
@@ -76,10 +73,22 @@ impl Sequencer {
         if !self.admit(session, connection, out) {
             return;
         }
-        let answer = Answer::Reply(xid);
-        self.pending.push(session, Waiting { cxid: xid, connection, answer, seal_before });
+        self.wait(session, xid, connection, Answer::Reply(xid), seal_before);
         let authinfo = Some(self.owners.ids(session).to_vec());
         self.request(session, xid, op, body, authinfo);
+    }
+
+    /// Keeps who is to be answered when the request that goes out now comes back.
+    fn wait(
+        &mut self,
+        session: SessionId,
+        cxid: Xid,
+        connection: ConnectionKey,
+        answer: Answer,
+        seal_before: bool,
+    ) {
+        let after = self.tail.last().unwrap_or_else(|| self.tree.view().last_zxid());
+        self.pending.push(session, Waiting { cxid, after, connection, answer, seal_before });
     }
 
     /// Asks the leader, who may be this server itself.
@@ -140,7 +149,7 @@ impl Sequencer {
 
     /// Who waits for a transaction. Those who wait in vain in front of it are sent away.
     fn waiting_for(&mut self, header: &TxnHeader, out: &mut Output) -> Option<Waiting> {
-        let (skipped, found) = self.pending.take(header.client_id, header.cxid)?;
+        let (skipped, found) = self.pending.take(header)?;
         for Waiting { connection, .. } in skipped {
             out.tell(connection.shard, ToShard::Evict { connection });
         }

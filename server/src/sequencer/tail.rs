@@ -16,9 +16,13 @@ pub(super) struct Tail {
 
 impl Tail {
     pub(super) fn push(&mut self, zxid: Zxid, txn: TxnBytes) {
-        let last = self.entries.back().map_or(Zxid::ZERO, |(last, _)| *last);
+        let last = self.last().unwrap_or(Zxid::ZERO);
         assert!(zxid > last, "{zxid} behind {last} in the tail of the log");
         self.entries.push_back((zxid, txn));
+    }
+
+    pub(super) fn last(&self) -> Option<Zxid> {
+        self.entries.back().map(|(zxid, _)| *zxid)
     }
 
     /// The next one, if it is not above `zxid`.
