@@ -4,11 +4,11 @@
 //! in the order in which they went, so each session has a queue; what is found behind others tells
 //! that those will never come back.
 //!
-//! A client that came from another member may count its cxids anew, and what it asked for there may
-//! be committed later than its first request here goes out, under the same cxid. A follower has the
-//! proposal of it before the leader's word on the move, so what was known when a request went out is
-//! not what it comes back as. (Apache takes it for the answer. An observer, which hears of nothing
-//! before it is committed, still does.)
+//! A client that came from another member may count its cxids anew, and what it asked for there
+//! may be committed after its first request here has gone out, under the same cxid. A follower has
+//! the proposal of that before the leader's word on the move, so what was known when a request went
+//! out is not what it comes back as. (Apache takes it for the answer. An observer, which hears of
+//! nothing before it is committed, still does.)
 // ZooKeeper: CommitProcessor.pendingRequests.
 
 use std::collections::VecDeque;
