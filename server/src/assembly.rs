@@ -234,6 +234,7 @@ fn shard_settings(config: &Config, shards: u16, secret: &SessionSecret) -> shard
         super_digest: access.super_digest.as_ref().map(|digest| digest.reveal().into()),
         enforced_schemes: access.enforced_schemes.iter().map(|scheme| (**scheme).into()).collect(),
         secret: secret.clone(),
+        eager_acl_check: config.ensemble.as_ref().is_some_and(|member| member.eager_acl_check),
         outstanding_requests_max: (config.client.outstanding_requests_max / usize::from(shards))
             .max(1),
         output_bytes_max: config.client.output_bytes_max,

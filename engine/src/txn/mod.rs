@@ -23,6 +23,7 @@ mod check;
 pub mod container;
 mod create;
 mod delete;
+pub mod eager;
 mod multi;
 pub mod quota;
 pub mod read;

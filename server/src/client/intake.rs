@@ -172,11 +172,15 @@ impl Shard {
                 self.touch(index);
                 self.on_close_session(index, xid);
             }
-            Way::Write | Way::Sync if Request::decode(op, body).is_ok() => {
+            Way::Write | Way::Sync => {
                 self.touch(index);
-                self.submit(index, xid, op, body);
+                match Request::decode(op, body) {
+                    Ok(request) if self.refused_here(index, xid, op, &request) => {}
+                    Ok(_) => self.submit(index, xid, op, body),
+                    Err(_) => self.answer_or_park(index, xid, op, body),
+                }
             }
-            Way::Write | Way::Sync | Way::Local => {
+            Way::Local => {
                 self.touch(index);
                 self.answer_or_park(index, xid, op, body);
             }

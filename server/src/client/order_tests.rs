@@ -2,9 +2,11 @@
 //!
 //! Played on [`World`], where commits come when the test says so.
 
-use menagerie_wire::{OpCode, SessionId, Zxid};
+use menagerie_wire::data::{Acl, perms};
+use menagerie_wire::proto::{Create, SetAcl};
+use menagerie_wire::{Encode, OpCode, SessionId, Zxid};
 
-use super::world::{Client, World, auth, bare, create, data, get, handshake, set, sync};
+use super::world::{Client, World, auth, bare, create, data, get, handshake, request, set, sync};
 
 /// A world with "/a" = "0", and a client.
 fn with_a() -> (World, Client) {
@@ -121,7 +123,7 @@ fn pings_auth_and_unknown_requests_keep_their_places() {
     world.settle();
     assert_eq!(world.xids(client.key), [2, -2]);
 
-    world.receive(client.key, &super::world::request(4, 77, |_| {}));
+    world.receive(client.key, &request(4, 77, |_| {}));
     let sent = world.sent(client.key);
     assert_eq!((sent[0].xid, sent[0].zxid, sent[0].err), (4, -1, -6));
     assert!(world.is_closing(client.key));
@@ -130,7 +132,7 @@ fn pings_auth_and_unknown_requests_keep_their_places() {
 #[test]
 fn a_body_that_cannot_be_decoded_is_answered_in_its_place_and_takes_no_zxid() {
     let (mut world, client) = with_a();
-    let broken = super::world::request(3, OpCode::Create as i32, |out| out.push(0));
+    let broken = request(3, OpCode::Create as i32, |out| out.push(0));
     world.receive(client.key, &[set(2, "/a", b"1"), broken, set(4, "/a", b"2")].concat());
     world.settle();
     let sent = world.sent(client.key);
@@ -217,4 +219,36 @@ fn a_root_never_goes_back_between_shards() {
             last = sent.zxid;
         }
     }
+}
+
+/// The log is spared what is refused, but not at the price of the order: behind a write that may
+/// have given the right, the sequencer decides.
+#[test]
+fn an_eager_refusal_takes_no_transaction_and_knows_all_that_the_session_did() {
+    let mut world = World::with(1, |settings| settings.eager_acl_check = true);
+    let client = world.client(0);
+    let with_acl = |xid: i32, op: OpCode, perms: i32| {
+        request(xid, op as i32, |out| {
+            let (path, acl) = ("/a".into(), Some(vec![Acl::world(perms)]));
+            match op {
+                OpCode::SetAcl => SetAcl { path: Some(path), acl, version: -1 }.encode(out),
+                _ => Create { path, data: None, acl, flags: 0, ttl_ms: None }.encode(out),
+            }
+        })
+    };
+    let admin = perms::ADMIN | perms::READ;
+    world.receive(client.key, &with_acl(1, OpCode::Create, admin));
+    world.settle();
+    let created = world.sent(client.key)[0].zxid;
+
+    world.receive(client.key, &[set(2, "/a", b"x"), get(3, "/a", false)].concat());
+    let sent = world.sent(client.key);
+    let told: Vec<_> = sent.iter().map(|sent| (sent.xid, sent.err, sent.zxid)).collect();
+    assert_eq!(told, [(2, -102, 0), (3, 0, created)], "nobody else was asked");
+
+    let grant = with_acl(4, OpCode::SetAcl, perms::ALL);
+    world.receive(client.key, &[grant, set(5, "/a", b"x")].concat());
+    world.settle();
+    let told: Vec<_> = world.sent(client.key).iter().map(|s| (s.xid, s.err)).collect();
+    assert_eq!(told, [(4, 0), (5, 0)]);
 }

@@ -3,7 +3,7 @@
 //! A reply is written straight into the connection's buffer: header first with no error, then the
 //! body from the tree; when the read is refused, the body is taken back and the code put in.
 
-use menagerie_engine::txn::{Caller, OpResult, Outcome, read};
+use menagerie_engine::txn::{Caller, OpResult, Outcome, eager, read};
 use menagerie_wire::data::Stat;
 use menagerie_wire::jute::jute_len;
 use menagerie_wire::proto::{ReplyHeader, Request};
@@ -143,6 +143,32 @@ impl Shard {
         }
         self.mark_dirty(index);
         self.arm(index, request, result);
+    }
+
+    /// Whether a write has been refused without asking anybody. Only while the connection owes
+    /// nothing: then the root holds all that the session has done, and the refusal is in order.
+    // ZooKeeper: FollowerRequestProcessor, LeaderRequestProcessor, ZooKeeperServer.authWriteRequest.
+    pub(super) fn refused_here(
+        &mut self,
+        index: u32,
+        xid: Xid,
+        op: OpCode,
+        request: &Request<'_>,
+    ) -> bool {
+        let Some(connection) = self.connections.at(index) else { return false };
+        if !self.settings.eager_acl_check || !connection.slots.is_empty() {
+            return false;
+        }
+        let caller = Caller { session: connection.session, ids: &connection.ids };
+        let rules = &self.settings.rules;
+        let Err(code) = eager::check(self.root.view(), rules, &caller, request) else {
+            return false;
+        };
+        let before = self.unsent_len(index);
+        self.put_error(index, xid, Zxid::ZERO, code);
+        let answered = Answered { op, xid, zxid: Zxid::ZERO, since_us: self.now_us };
+        self.answered(index, before, answered);
+        true
     }
 
     fn unsent_len(&self, index: u32) -> usize {

@@ -42,6 +42,8 @@ pub struct Settings {
     /// Schemes of which every client must prove one before anything else; empty: none.
     pub enforced_schemes: Vec<Box<str>>,
     pub secret: SessionSecret,
+    /// `enableEagerACLCheck`: a write that this server's own tree does not allow goes no further.
+    pub eager_acl_check: bool,
     /// Requests in process above which a connection that has some of them is not read.
     pub outstanding_requests_max: usize,
     /// A connection that is owed an event while this much waits for it is cut off.

@@ -65,6 +65,7 @@ impl World {
             super_digest: None,
             enforced_schemes: Vec::new(),
             secret: SessionSecret::new([7; SessionSecret::LEN]),
+            eager_acl_check: false,
             output_bytes_max: 16 << 20,
             outstanding_requests_max: 1_000,
         };
