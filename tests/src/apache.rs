@@ -82,7 +82,8 @@ impl Apache {
 pub fn command(config: &ServerConfig, zoo_cfg: &Path) -> Command {
     let mut command = Command::new("java");
     command
-        .args(["-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp"])
+        .args(config.java_options())
+        .arg("-cp")
         .arg(jars().join("*"))
         .args(config.jvm_flags())
         .arg("org.apache.zookeeper.server.quorum.QuorumPeerMain")

@@ -16,7 +16,11 @@ const PORTS: std::ops::Range<u16> = 15_000..31_000;
 pub struct ServerConfig {
     keys: Vec<(String, String)>,
     properties: Vec<(String, String)>,
+    jvm_options: Option<Vec<String>>,
 }
+
+/// Starts fast and stays small: most tests ask a few questions.
+const JVM_OPTIONS: [&str; 3] = ["-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"];
 
 impl ServerConfig {
     #[must_use]
@@ -36,6 +40,20 @@ impl ServerConfig {
     pub fn property(mut self, name: &str, value: impl ToString) -> Self {
         self.properties.push((name.to_owned(), value.to_string()));
         self
+    }
+
+    /// Replaces the options of Apache's JVM, which are chosen for short tests.
+    #[must_use]
+    pub fn jvm_options(mut self, options: &[&str]) -> Self {
+        self.jvm_options = Some(options.iter().map(|&option| option.to_owned()).collect());
+        self
+    }
+
+    /// What the JVM is started with beside the system properties.
+    #[must_use]
+    pub fn java_options(&self) -> Vec<String> {
+        let usual = || JVM_OPTIONS.map(str::to_owned).to_vec();
+        self.jvm_options.clone().unwrap_or_else(usual)
     }
 
     /// The system properties as words of a Java command line.

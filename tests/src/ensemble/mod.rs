@@ -7,6 +7,7 @@
 //! between them, for figures of time. Everything dies with the test.
 
 pub mod client;
+pub mod join;
 pub mod journal;
 pub mod links;
 pub mod nemesis;
@@ -14,6 +15,7 @@ pub mod node;
 pub mod relay;
 pub mod requests;
 pub mod run;
+pub mod timing;
 mod trades;
 pub mod workload;
 
