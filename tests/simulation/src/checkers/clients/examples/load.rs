@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 
 use menagerie_wire::{ErrorCode, ServerId, SessionId, Zxid};
 
-use super::super::{Violation, check_history};
+use super::super::check_history;
+use crate::checkers::Violation;
 use crate::history::script::{create, data, delete, get, set, stat};
 use crate::history::{History, Moment, NodeStat, Record, Reply, Request, Write};
 use crate::random::Random;
