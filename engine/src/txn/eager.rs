@@ -1,8 +1,8 @@
-//! What a member refuses of its own accord: writes that its own tree does not allow the client.
+//! What is refused before it is judged: writes that a tree, maybe an older one, does not allow.
 //!
-//! An ensemble is asked for it (`enableEagerACLCheck`), so that its leader and its log are spared
-//! what strangers try in vain. The tree may be behind the leader's, and only the rights are looked
-//! at: what is missing here, or wrong in another way, is the leader's to judge. A multi always is.
+//! Asked for by `enableEagerACLCheck`, so that the one who judges, and the log, are spared what
+//! strangers try in vain. Only the rights are looked at: what is missing in this tree, or wrong in
+//! another way, is left to the judgement. A multi always is.
 //!
 //! Facts: ZooKeeper `ZooKeeperServer.authWriteRequest`, `effectiveACLPath`.
 
@@ -15,7 +15,7 @@ use crate::access;
 use crate::path;
 use crate::tree::View;
 
-/// Whether the client may go on to the leader with `request`.
+/// Whether `request` may go on to be judged.
 ///
 /// # Errors
 /// What it is answered instead, without a transaction: [`ErrorCode::NoAuth`] or
@@ -88,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn what_only_the_leader_can_judge_goes_on() {
+    fn what_is_not_about_rights_goes_on() {
         let mut world = World::new();
         world.ok(create_with("/locked", vec![Acl::world(perms::READ)]));
         let null = SetAcl { path: None, acl: Some(vec![]), version: -1 };
