@@ -170,7 +170,13 @@ impl Ensemble {
         self.nodes.get_mut(&id).expect("an id of this ensemble")
     }
 
-    /// Where clients connect.
+    /// Where clients connect, in the order of the servers' ids.
+    #[must_use]
+    pub fn clients(&self) -> Vec<SocketAddr> {
+        self.nodes.values().map(Node::client).collect()
+    }
+
+    /// Where clients connect, by the servers' ids.
     #[must_use]
     pub fn servers(&self) -> Servers {
         Arc::new(self.nodes.values().map(|node| (node.id(), node.client())).collect())
