@@ -415,7 +415,7 @@ mod tests {
     use menagerie_wire::Epoch;
 
     fn writer(disk: &MemoryDisk) -> Writer<MemoryDisk> {
-        let pool = SegmentPool::open(disk.clone(), 16 << 10).unwrap();
+        let pool = SegmentPool::open(disk.clone(), 64 << 10).unwrap();
         let settings = Settings { synced: true, nonce_seed: 1 };
         Writer::open(disk.clone(), pool, &LogEnd::default(), settings).unwrap()
     }
