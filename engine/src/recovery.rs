@@ -37,6 +37,12 @@ pub fn unfinished_snapshot_file_name(zxid: Zxid) -> String {
     snapshot_file_name(zxid) + UNFINISHED_SUFFIX
 }
 
+/// The name under which one that a leader has sent is written before it is complete: our own at the
+/// same zxid may be in the making.
+pub fn received_snapshot_file_name(zxid: Zxid) -> String {
+    snapshot_file_name(zxid) + ".received" + UNFINISHED_SUFFIX
+}
+
 /// The zxid in the name of a complete snapshot; `None` for other files.
 pub fn zxid_of_snapshot_file(name: &str) -> Option<Zxid> {
     let zxid = Zxid(i64::from_str_radix(name.strip_prefix(SNAPSHOT_PREFIX)?, 16).ok()?);

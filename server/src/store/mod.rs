@@ -3,7 +3,8 @@
 //!
 //! `manifest.rs` is the manifest, shared by all who change it; `epochs.rs` what a member has
 //! promised; `recovered.rs` what the protocol is told at the start; `truncate.rs` the way back, and
-//! the way forward to what is logged; `keep.rs` a snapshot of our own and what it makes needless.
+//! the way forward to what is logged; `install.rs` a leader's state in the place of ours; `keep.rs`
+//! a snapshot of our own and what it makes needless; `send.rs` a state on its way to a learner.
 //!
 //! Everything here blocks and is called on threads that may: the sequencer sends a [`Store`] there
 //! with a job, and its completions come back through a mailbox. A store is a handle; clones share
@@ -16,9 +17,11 @@
 //! not do: append to the log, decide anything of the protocol, or wait for anybody.
 
 mod epochs;
+mod install;
 mod keep;
 mod manifest;
 mod recovered;
+mod send;
 #[cfg(test)]
 mod testing;
 mod truncate;
@@ -34,7 +37,9 @@ use menagerie_engine::snapshot::{SnapshotError, Snapshots};
 use menagerie_engine::wal::{LogEnd, SegmentPool, Settings, WalError, Writer};
 use thiserror::Error;
 
+pub use install::{InstallError, Installed};
 pub use manifest::HistoryNumber;
+pub use send::send_snapshot;
 pub use truncate::Truncated;
 
 use manifest::SharedManifest;
