@@ -54,11 +54,12 @@ impl Shard {
             self.end_at(index);
             return;
         };
-        if request.last_zxid_seen > self.last_zxid() {
+        // A leader of Apache's tells clients the first zxid of its reign before anything has it.
+        let known = self.last_zxid().max(self.since);
+        if request.last_zxid_seen > known {
             tracing::info!(
-                "turning a client away: it has seen {}, this server has {}",
+                "turning a client away: it has seen {}, this server has {known}",
                 request.last_zxid_seen,
-                self.last_zxid()
             );
             self.end_at(index);
             return;

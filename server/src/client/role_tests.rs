@@ -8,12 +8,14 @@ use std::sync::Arc;
 
 use menagerie_engine::tree::Root;
 use menagerie_engine::txn::{OpResult, Outcome};
-use menagerie_wire::{ErrorCode, OpCode, SessionId, Xid, Zxid};
+use menagerie_wire::{Epoch, ErrorCode, OpCode, SessionId, Xid, Zxid};
 
 use super::world::{Client, World, bare, create, data, get, handshake, set, sync};
 use crate::client::shard::Shard;
 use crate::sequencer::message::{ConnectionKey, ToSequencer, ToShard};
 use crate::sequencer::publication::{Answer, Entry, Publication, Run};
+
+const SERVE: ToShard = ToShard::Serve { since: Zxid::ZERO };
 
 /// A world with "/a" = "0", and two clients on two shards.
 fn with_a() -> (World, Client, Client) {
@@ -101,7 +103,7 @@ fn what_was_judged_before_the_end_is_committed_and_not_answered() {
         assert_eq!(world.take(client.key), b"", "no reply, no event, no goodbye");
     }
     check_nothing_is_left(&world);
-    world.tell_all(&ToShard::Serve);
+    world.tell_all(&SERVE);
     let next = world.client(1);
     world.receive(next.key, &get(1, "/a", false));
     assert_eq!(data(&world.sent(next.key)[0]), b"1", "it was committed");
@@ -130,7 +132,7 @@ fn no_session_begins_between_two_roles() {
     world.shards[0].answer_word(asking, "imok");
     assert_eq!(world.take(asking), b"imok");
 
-    world.tell_all(&ToShard::Serve);
+    world.tell_all(&SERVE);
     let key = world.open(1);
     world.receive(key, &handshake(one.session, &one.passwd, Zxid::ZERO));
     world.settle();
@@ -154,7 +156,7 @@ fn handshakes_of_the_old_role_come_to_nothing_in_the_next() {
     world.receive(new, &handshake(SessionId::NONE, &[0; 16], Zxid::ZERO));
     world.receive(resumed, &handshake(one.session, &one.passwd, Zxid::ZERO));
     world.tell_all(&ToShard::StopServing);
-    world.tell_all(&ToShard::Serve);
+    world.tell_all(&SERVE);
     // The sequencer hears of both only now, and gives them their sessions.
     world.settle();
     for key in [new, resumed] {
@@ -174,7 +176,7 @@ fn a_late_word_for_an_old_connection_does_not_reach_the_next_one_of_its_place() 
     world.judge();
     world.tell_all(&ToShard::StopServing);
     world.shard(one.key).closed(one.key);
-    world.tell_all(&ToShard::Serve);
+    world.tell_all(&SERVE);
     let key = world.open(0);
     assert_eq!(key.index, one.key.index, "the same place");
     world.receive(key, &handshake(one.session, &one.passwd, Zxid::ZERO));
@@ -205,7 +207,7 @@ fn between_two_roles_the_root_may_go_back_and_a_client_that_saw_more_is_turned_a
     world.tell_all(&ToShard::StopServing);
     for shard in &mut world.shards {
         publish(shard, Vec::new(), old.clone());
-        shard.on_message(ToShard::Serve);
+        shard.on_message(SERVE);
         assert_eq!(shard.last_zxid(), old.last_zxid());
     }
     let key = world.open(0);
@@ -215,6 +217,26 @@ fn between_two_roles_the_root_may_go_back_and_a_client_that_saw_more_is_turned_a
     let key = world.open(0);
     world.receive(key, &handshake(one.session, &one.passwd, old.last_zxid()));
     assert!(!world.is_closing(key));
+}
+
+#[test]
+fn a_client_that_saw_the_beginning_of_the_reign_is_let_in_before_anything_is_written_in_it() {
+    let (mut world, ..) = with_a();
+    let since = Zxid::new(Epoch(7), 0);
+    world.tell_all(&ToShard::StopServing);
+    world.tell_all(&ToShard::Serve { since });
+    let mut check = |seen, let_in| {
+        let key = world.open(0);
+        world.receive(key, &handshake(SessionId::NONE, &[0; 16], seen));
+        assert_eq!(!world.is_closing(key), let_in, "{seen}");
+    };
+    check(Zxid::new(Epoch(6), 9), true);
+    check(since, true);
+    check(since.next(), false);
+    let next = world.client(1);
+    world.receive(next.key, &get(1, "/a", false));
+    let told = world.sent(next.key)[0].zxid;
+    assert_eq!(told, world.shards[1].last_zxid().0, "a client is told what others have, too");
 }
 
 #[test]
@@ -241,7 +263,7 @@ fn an_empty_publication_brings_the_root_of_the_new_role() {
     publish(shard, Vec::new(), newest.clone());
     assert_eq!(shard.last_zxid(), newest.last_zxid());
     publish(shard, Vec::new(), newest);
-    shard.on_message(ToShard::Serve);
+    shard.on_message(SERVE);
     assert_eq!(shard.adopted(), world.shards[0].adopted() + 1);
 }
 

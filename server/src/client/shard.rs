@@ -67,6 +67,8 @@ pub struct Shard {
     /// Whether sessions may begin: a member of an ensemble serves only while a quorum stands behind
     /// it.
     pub(super) serving: bool,
+    /// The root has everything that was committed before, though its zxid may be older.
+    pub(super) since: Zxid,
     /// The last publication adopted.
     adopted: u64,
     pub(crate) connections: Slab,
@@ -98,6 +100,7 @@ impl Shard {
             settings,
             root,
             serving,
+            since: Zxid::ZERO,
             adopted: 0,
             connections: Slab::new(id),
             outstanding: 0,
@@ -162,7 +165,10 @@ impl Shard {
                 self.go_on(connection.index);
             }
             ToShard::CollectTouches { round } => self.hand_over_touched(Some(round)),
-            ToShard::Serve => self.serving = true,
+            ToShard::Serve { since } => {
+                self.serving = true;
+                self.since = since;
+            }
             ToShard::StopServing => self.stop_serving(),
             ToShard::Stop => self.end_all(),
         }

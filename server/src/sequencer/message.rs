@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use menagerie_wire::data::Id;
-use menagerie_wire::{OpCode, SessionId, Xid};
+use menagerie_wire::{OpCode, SessionId, Xid, Zxid};
 
 use crate::sequencer::publication::Publication;
 
@@ -100,8 +100,9 @@ pub enum ToShard {
     Synced { connection: ConnectionKey },
     /// Hand over what was touched, now: sessions are about to expire.
     CollectTouches { round: u64 },
-    /// Clients are served from now on. The root to serve from has been published before.
-    Serve,
+    /// Clients are served from now on. The root to serve from has been published before; nothing
+    /// that was committed before `since`, the first zxid of the reign, is missing in it.
+    Serve { since: Zxid },
     /// The role is over: what was not answered never will be. Every session's connection ends, no
     /// watch is left, and no session begins until [`ToShard::Serve`]. Until then a root may be
     /// older than the one before.

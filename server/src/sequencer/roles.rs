@@ -40,7 +40,7 @@ impl Sequencer {
         self.show_history(out);
         self.begin_sessions();
         if self.settings.leader_serves {
-            self.tell_all(&ToShard::Serve, out);
+            self.tell_all(&ToShard::Serve { since: Zxid::new(epoch, 0) }, out);
         }
     }
 
@@ -51,7 +51,7 @@ impl Sequencer {
         let committed_to = self.committed_to;
         self.apply_tail(committed_to);
         self.show_history(out);
-        self.tell_all(&ToShard::Serve, out);
+        self.tell_all(&ToShard::Serve { since: Zxid::new(epoch, 0) }, out);
     }
 
     /// The role, or the attempt at one, is over.
