@@ -147,7 +147,8 @@ impl Shard {
 
     /// Whether a write has been refused without asking anybody. Only while the connection owes
     /// nothing: then the root holds all that the session has done, and the refusal is in order.
-    // ZooKeeper: FollowerRequestProcessor, LeaderRequestProcessor, ZooKeeperServer.authWriteRequest.
+    // ZooKeeper: ZooKeeperServer.authWriteRequest, which FollowerRequestProcessor and
+    // LeaderRequestProcessor ask.
     pub(super) fn refused_here(
         &mut self,
         index: u32,
