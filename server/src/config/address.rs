@@ -44,6 +44,9 @@ impl ClientAddress {
     ) -> Result<Self, ConfigError> {
         let port = s.number("clientPort", 0..=u16::MAX, "a TCP port")?;
         let ip = match s.take("clientPortAddress") {
+            Some(host) if port.is_none() && file.is_some() => {
+                return Err(host.refuse("clientPortAddress", "clientPort beside it"));
+            }
             Some(host) => Some(resolve(&host.value).ok_or_else(|| {
                 host.refuse("clientPortAddress", "an address, or a name that resolves to one")
             })?),

@@ -186,6 +186,8 @@ fn the_client_port_is_said_by_the_file_or_by_the_own_line() {
         &format!(":4: server.1=a:1:2;9{says} 127.0.0.1:9"),
     );
     refuse("", "", ": clientPort is not set: expected the TCP port for clients");
+    let alone = "clientPortAddress=127.0.0.1";
+    refuse(alone, ";9", &format!(":6: {alone}: expected clientPort beside it"));
 }
 
 #[test]
