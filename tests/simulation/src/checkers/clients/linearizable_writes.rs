@@ -15,6 +15,7 @@ use crate::history::{
 };
 
 use super::Violation;
+use super::nameless;
 use super::wing_gong::{self, Call, Disorder};
 use super::znode::Step;
 
@@ -108,6 +109,7 @@ pub(super) fn calls_by_path(history: &History) -> BTreeMap<&str, Vec<Call<'_>>> 
         }
     }
     add_vanishing(history, &mut by_path);
+    nameless::add(history, &mut by_path);
     by_path.retain(|path, _| !is_made_by_the_server(path));
     by_path
 }
@@ -162,12 +164,7 @@ fn add_vanishing<'h>(history: &'h History, by_path: &mut BTreeMap<&'h str, Vec<C
             ChangeKind::Created(CreateMode::Ephemeral | CreateMode::Container | CreateMode::Ttl)
         );
         let Some(path) = change.path.as_deref().filter(|_| vanishes) else { continue };
-        by_path.entry(path).or_default().push(Call {
-            op: change.op,
-            steps: vec![Step::Vanish(change.op)],
-            called_ns: history.operations[change.op].invoked.at_ns,
-            returned_ns: None,
-            hint: (i64::MAX, false),
-        });
+        let vanish = nameless::open_call(history, change.op, Step::Vanish(change.op));
+        by_path.entry(path).or_default().push(vanish);
     }
 }

@@ -16,6 +16,7 @@ mod client_fifo;
 mod examples;
 mod linearizable_writes;
 mod monotonic_reads;
+mod nameless;
 mod synced_reads;
 mod wing_gong;
 mod znode;

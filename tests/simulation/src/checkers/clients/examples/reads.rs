@@ -1,8 +1,8 @@
 //! Histories of reads: of lagging servers, across reconnects, behind a sync.
 
 use super::{Bad, Good};
-use crate::history::Reply;
-use crate::history::script::{Script, create, data, delete, get, set, stat};
+use crate::history::script::{Script, create, creation, data, delete, get, set, stat};
+use crate::history::{CreateMode, Reply, Request};
 
 const MONOTONIC: &str = "monotonic_reads";
 const SYNCED: &str = "synced_reads";
@@ -59,6 +59,13 @@ pub(super) const BAD: &[Bad] = &[
         s.sync(3, 1);
         s.get(3, "/a", 1, ("0", stat(1, 1, 0)));
         s.end(write, 2, Ok(Reply::Stat(stat(1, 2, 1))));
+        s
+    }),
+    ("a sequential node with data that no create had", SYNCED, || {
+        let mut s = Script::with(2);
+        s.lose(1, Request::Write(creation("/n-", "1", CreateMode::Persistent, true)));
+        s.sync(2, 1);
+        s.get(2, "/n-0000000000", 1, ("2", stat(1, 1, 0)));
         s
     }),
     ("a synced read shows data that nobody wrote", SYNCED, || {
@@ -119,6 +126,13 @@ pub(super) const GOOD: &[Good] = &[
         s.done(1, delete("/a"), 3, Reply::Done);
         s.create(1, "/a", "2", 4);
         s.get(2, "/a", 4, ("2", stat(4, 4, 0)));
+        s
+    }),
+    ("a sequential node whose create was not answered", || {
+        let mut s = Script::with(2);
+        s.lose(1, Request::Write(creation("/n-", "1", CreateMode::Persistent, true)));
+        s.sync(2, 1);
+        s.get(2, "/n-0000000000", 1, ("1", stat(1, 1, 0)));
         s
     }),
 ];
