@@ -27,7 +27,16 @@ const WINDOW_BYTES: usize = 1 << 20;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Record<'a> {
     pub zxid: Zxid,
+    /// The record before, or what the log starts behind.
+    pub follows_zxid: Zxid,
     pub body: &'a [u8],
+}
+
+/// Where a record is in the window of its segment.
+struct Found {
+    zxid: Zxid,
+    follows_zxid: Zxid,
+    body: Range<u64>,
 }
 
 /// Where a log ends, and what it consists of.
@@ -133,16 +142,17 @@ impl<D: Disk> Reader<D> {
     /// The next record behind the starting zxid; `None` at the end of the log.
     pub fn next_record(&mut self) -> Result<Option<Record<'_>>, WalError> {
         let found = self.advance(Zxid(i64::MAX))?;
-        Ok(found.and_then(|(zxid, body)| self.record(zxid, body)))
+        Ok(found.and_then(|found| self.record(found)))
     }
 
-    fn record(&self, zxid: Zxid, body: Range<u64>) -> Option<Record<'_>> {
+    fn record(&self, found: Found) -> Option<Record<'_>> {
+        let Found { zxid, follows_zxid, body } = found;
         let cursor = self.cursor.as_ref()?;
-        Some(Record { zxid, body: cursor.window.held(body) })
+        Some(Record { zxid, follows_zxid, body: cursor.window.held(body) })
     }
 
     /// Goes to the next record behind the starting zxid, but does not go on from `to`.
-    fn advance(&mut self, to: Zxid) -> Result<Option<(Zxid, Range<u64>)>, WalError> {
+    fn advance(&mut self, to: Zxid) -> Result<Option<Found>, WalError> {
         loop {
             if self.end.zxid >= to || !self.enter_next_segment_if_due()? {
                 return Ok(None);
@@ -152,12 +162,12 @@ impl<D: Disk> Reader<D> {
                 Err(reason) => self.end_segment(reason)?,
                 Ok(Step::Batch) => {}
                 Ok(Step::Record { zxid, body }) => {
-                    self.end.zxid = zxid;
+                    let follows_zxid = std::mem::replace(&mut self.end.zxid, zxid);
                     self.end.chain = cursor.chain;
                     self.end.records += 1;
                     self.end.bytes += body.end - body.start;
                     if zxid > self.after {
-                        return Ok(Some((zxid, body)));
+                        return Ok(Some(Found { zxid, follows_zxid, body }));
                     }
                 }
             }
@@ -174,7 +184,7 @@ impl<D: Disk> Reader<D> {
             self.refresh(to)?;
         }
         match self.advance(to)? {
-            Some((zxid, body)) => Ok(self.record(zxid, body)),
+            Some(found) => Ok(self.record(found)),
             None if self.end.zxid < to => Err(WalError::NotInLog { zxid: to }),
             None => Ok(None),
         }

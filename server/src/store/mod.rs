@@ -4,7 +4,8 @@
 //! `manifest.rs` is the manifest, shared by all who change it; `epochs.rs` what a member has
 //! promised; `recovered.rs` what the protocol is told at the start; `truncate.rs` the way back, and
 //! the way forward to what is logged; `install.rs` a leader's state in the place of ours; `keep.rs`
-//! a snapshot of our own and what it makes needless; `send.rs` a state on its way to a learner.
+//! a snapshot of our own and what it makes needless; `send.rs` a state on its way to a learner,
+//! `log_cursor.rs` the log for one.
 //!
 //! Everything here blocks and is called on threads that may: the sequencer sends a [`Store`] there
 //! with a job, and its completions come back through a mailbox. A store is a handle; clones share
@@ -19,6 +20,7 @@
 mod epochs;
 mod install;
 mod keep;
+mod log_cursor;
 mod manifest;
 mod recovered;
 mod send;
@@ -38,6 +40,7 @@ use menagerie_engine::wal::{LogEnd, SegmentPool, Settings, WalError, Writer};
 use thiserror::Error;
 
 pub use install::{InstallError, Installed};
+pub use log_cursor::LogCursor;
 pub use manifest::HistoryNumber;
 pub use send::send_snapshot;
 pub use truncate::Truncated;

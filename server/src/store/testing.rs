@@ -93,15 +93,20 @@ impl Server {
 
     /// Appends the next transactions, each in a batch of its own, and applies them.
     pub(super) fn append(&mut self, count: usize) {
+        (0..count).for_each(|_| self.append_batch(1));
+    }
+
+    /// Appends the next transactions in one batch.
+    pub(super) fn append_batch(&mut self, count: usize) {
         for _ in 0..count {
             let zxid = self.next;
             let bytes = txn(zxid);
             self.writer.append(zxid, &bytes).unwrap();
-            self.writer.flush().unwrap();
             txn::apply(&mut self.tree, &Txn::decode(&bytes).unwrap().0);
             self.zxids.push(zxid);
             self.next = zxid.next();
         }
+        self.writer.flush().unwrap();
     }
 
     pub(super) fn begin_epoch(&mut self, epoch: Epoch) {
