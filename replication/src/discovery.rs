@@ -272,8 +272,9 @@ impl Following {
         if self.attempts >= m.settings.timeouts.connect_attempts_max {
             return Err(Departure::LeaderUnreachable(self.leader));
         }
+        let wait_ms = m.settings.timeouts.connect_retry_ms(self.attempts);
         self.attempts += 1;
-        self.connect_at_ms = Some(now_ms + m.settings.timeouts.connect_retry_ms);
+        self.connect_at_ms = Some(now_ms + wait_ms);
         Ok(())
     }
 

@@ -207,7 +207,7 @@ fn a_leader_that_cannot_be_reached_is_given_up() {
         vote 2 FOLLOWING for 3 1:5 r1 e1
         ",
     );
-    for _ in 1..20 {
+    for _ in 1..24 {
         script.play_all("refused 3");
     }
     script.check(

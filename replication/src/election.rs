@@ -264,6 +264,10 @@ impl Election {
         if adopts || newer_round {
             looking.decide_at_ms = None;
             self.broadcast(settings, fx);
+        } else if !echo && is_better(&looking.proposal, &heard.vote) {
+            // It may not have been looking yet when it was told, and would wait for the next time.
+            let vote = looking.proposal;
+            fx.push(Effect::Notify { to: from, state: ServerState::Looking, vote });
         }
         self.tally(settings, now_ms)
     }

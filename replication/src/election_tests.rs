@@ -21,7 +21,7 @@ fn a_server_proposes_itself_and_adopts_a_better_vote() {
 }
 
 #[test]
-fn a_worse_vote_changes_nothing_and_the_best_candidate_leads() {
+fn a_worse_vote_is_told_of_a_better_one_and_the_best_candidate_leads() {
     check(
         3,
         "
@@ -29,6 +29,7 @@ fn a_worse_vote_changes_nothing_and_the_best_candidate_leads() {
           vote 1 LOOKING for 3 1:5 r1 e1
           vote 2 LOOKING for 3 1:5 r1 e1
         vote 1 LOOKING for 1 1:5 r1 e1
+          vote 1 LOOKING for 3 1:5 r1 e1
         vote 1 LOOKING for 3 1:5 r1 e1
         vote 2 LOOKING for 3 1:5 r1 e1
           listen

@@ -74,6 +74,7 @@ fn a_leader_whose_disk_sticks_hands_over_though_a_quorum_commits() {
         drained 1 2:1 2 2
           vote 1 LOOKING for 3 2:1 r2 e2
           vote 2 LOOKING for 3 2:1 r2 e2
+          vote 1 LOOKING for 3 2:1 r2 e2
         ",
     );
 }

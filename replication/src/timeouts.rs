@@ -20,9 +20,12 @@ pub struct Timeouts {
     /// How long a quorum's vote is left open for a better one. No rule of safety.
     // ZooKeeper: FastLeaderElection.finalizeWait.
     pub finalize_wait_ms: u64,
-    /// Between two attempts to reach the elected leader, who may still be opening its port.
+    /// Between the first two attempts to reach the elected leader, who may still be opening its
+    /// port; then it doubles.
+    pub connect_retry_ms_min: u64,
+    /// Where the doubling ends.
     // ZooKeeper: Learner.leaderConnectDelayDuringRetryMs.
-    pub connect_retry_ms: u64,
+    pub connect_retry_ms_max: u64,
     /// Attempts to reach the leader. Apache makes 5; a vote that ended early may be up to
     /// `finalize_wait_ms` ahead of the leader's.
     pub connect_attempts_max: u32,
@@ -37,8 +40,9 @@ impl Default for Timeouts {
             notification_ms_min: 200,
             notification_ms_max: 1600,
             finalize_wait_ms: 200,
-            connect_retry_ms: 100,
-            connect_attempts_max: 20,
+            connect_retry_ms_min: 5,
+            connect_retry_ms_max: 100,
+            connect_attempts_max: 24,
         }
     }
 }
@@ -50,6 +54,13 @@ impl Timeouts {
 
     pub const fn sync_ms(&self) -> u64 {
         self.tick_ms * self.sync_limit as u64
+    }
+
+    /// How long to wait after so many attempts to reach the leader.
+    pub(crate) const fn connect_retry_ms(&self, attempts: u32) -> u64 {
+        let doublings = if attempts < 16 { attempts.saturating_sub(1) } else { 15 };
+        let wait_ms = self.connect_retry_ms_min << doublings;
+        if wait_ms < self.connect_retry_ms_max { wait_ms } else { self.connect_retry_ms_max }
     }
 
     pub const fn half_tick_ms(&self) -> u64 {
