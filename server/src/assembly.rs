@@ -20,6 +20,7 @@ use crate::client::run::{self as shard_run, Visit};
 use crate::client::shard::{self, Shard, Word};
 use crate::config::{AclSchemes, Config};
 use crate::housekeeping::{Housekeeper, Keeper, SnapshotPolicy};
+use crate::member::{Member, PortTasks};
 use crate::runtime::clock::monotonic_ms;
 use crate::runtime::cores::{self, Plan};
 use crate::runtime::mailbox::{Receiver, Sender, mailbox};
@@ -48,6 +49,8 @@ pub(crate) struct Assembly<'c> {
     pub(crate) writer: Writer<SystemDisk>,
     pub(crate) keeper: Keeper,
     pub(crate) facts: StartFacts,
+    /// Of a member of an ensemble.
+    pub(crate) member: Option<Member>,
 }
 
 /// What comes in from outside, on the first core.
@@ -57,6 +60,7 @@ struct Door {
     visits: Vec<Sender<Visit>>,
     probe: Probe,
     words: Receiver<Word>,
+    ports: Option<PortTasks>,
 }
 
 /// The shards, and the doors to them.
@@ -81,7 +85,14 @@ impl Assembly<'_> {
 
         let shard_settings = shard_settings(config, count, &self.secret);
         let settings = sequencer_settings(config, count);
-        let sequencer = Sequencer::standalone(settings, self.tree, sequencer_run::now());
+        let now = sequencer_run::now();
+        let (sequencer, ports, port_tasks) = match self.member.map(Member::split) {
+            None => (Sequencer::standalone(settings, self.tree, now), None, None),
+            Some((member, recovered, ports, tasks)) => {
+                let sequencer = Sequencer::member(settings, member, recovered, self.tree, now);
+                (sequencer, Some(ports), Some(tasks))
+            }
+        };
         let root = sequencer.committed().clone();
         let shards = Shards::new(config, count, &shard_settings, &root, &announced, &request_door);
         let door = Door {
@@ -101,14 +112,19 @@ impl Assembly<'_> {
                 sequencer: sequencer_door.clone(),
             },
             words: shards.words,
+            ports: port_tasks,
         };
+        let store = self.keeper.store.clone();
         let report_door = sequencer_door.clone();
         let report = move |kept| report_door.send(Input::Kept(kept));
         let housekeeper =
             Housekeeper::start(self.keeper, report).map_err(cannot_start("housekeeping"))?;
         let heart = sequencer_run::Parts {
             sequencer,
+            store,
             writer: self.writer,
+            ports,
+            record_bytes_max: TXN_PER_FRAME_BYTES * config.client.frame_bytes_max,
             requests,
             inbox,
             own_door: sequencer_door.clone(),
@@ -146,7 +162,7 @@ impl Shards {
             doors.push(door);
             visit_doors.push(visit_door);
             parts.push(shard_run::Parts {
-                shard: Shard::new(id, settings.clone(), root.clone(), true),
+                shard: Shard::new(id, settings.clone(), root.clone(), config.ensemble.is_none()),
                 inbox,
                 visits,
                 sequencer: sequencer.clone(),
@@ -189,7 +205,10 @@ async fn run_core(
     door: Option<Door>,
     failure: Failure,
 ) {
-    if let Some(Door { listening, census, visits, probe, words }) = door {
+    if let Some(Door { listening, census, visits, probe, words, ports }) = door {
+        if let Some(ports) = ports {
+            ports.start();
+        }
         spawn(listener::run(listening, census, visits));
         spawn(probe::run(probe, words));
     }
@@ -243,12 +262,12 @@ fn shard_settings(config: &Config, shards: u16, secret: &SessionSecret) -> shard
 
 fn sequencer_settings(config: &Config, shards: u16) -> sequencer::Settings {
     sequencer::Settings {
-        server: STANDALONE,
+        server: config.ensemble.as_ref().map_or(STANDALONE, |ensemble| ensemble.id),
         shards,
         tick_ms: config.sessions.tick_ms,
         rules: rules(config),
         digests: config.tree.digest,
-        leader_serves: true,
+        leader_serves: config.ensemble.as_ref().is_none_or(|ensemble| ensemble.leader_serves),
         cleaner: CleanerSettings {
             check_interval_ms: ms(config.tree.container_check_interval),
             per_minute_max: u64::from(config.tree.container_deletes_per_minute_max),

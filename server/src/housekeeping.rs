@@ -51,6 +51,13 @@ impl SnapshotPolicy {
             && (records >= self.txns_max || self.log_bytes_max.is_some_and(|max| bytes >= max))
     }
 
+    /// The log begins anew behind `zxid`, and so does the writer's count.
+    pub const fn restart(&mut self, zxid: Zxid) {
+        self.last_zxid = zxid;
+        self.records_then = 0;
+        self.bytes_then = 0;
+    }
+
     /// A snapshot up to `zxid` has been begun.
     pub const fn taken(&mut self, zxid: Zxid, stats: Stats) {
         self.last_zxid = zxid;

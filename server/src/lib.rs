@@ -11,6 +11,7 @@ pub mod client;
 pub mod config;
 pub mod housekeeping;
 pub mod init;
+mod member;
 pub mod peer;
 pub mod runtime;
 mod secret_source;

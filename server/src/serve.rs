@@ -20,20 +20,20 @@ use menagerie_engine::tree::Tree;
 use menagerie_engine::wal::pool::Preallocator;
 use menagerie_engine::wal::purge::Retention;
 use menagerie_engine::wal::{SegmentPool, WalError};
-use menagerie_wire::ServerId;
 use thiserror::Error;
 
 use crate::admin::metrics::StartFacts;
 use crate::assembly::Assembly;
-use crate::config::{Config, Ensemble};
+use crate::config::Config;
 use crate::housekeeping::Keeper;
+use crate::member::Member;
 use crate::runtime::cores::{self, Plan};
 use crate::runtime::mailbox::Sender;
 use crate::runtime::net;
 use crate::runtime::preflight::{self, PreflightError};
 use crate::secret_source;
-use crate::sequencer::run::Input;
-use crate::store::{Parts, Store};
+use crate::sequencer::run::{Input, RunError};
+use crate::store::{Parts, Store, StoreError};
 
 /// How long the port of a killed predecessor may stay taken: the kernel takes the io_uring of a
 /// process apart, and with it the listening socket, only after the process has been reaped.
@@ -51,12 +51,16 @@ pub enum ServeError {
     Recovery { directory: String, error: RecoveryError },
     #[error(transparent)]
     Log(#[from] WalError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Run(#[from] RunError),
     #[error("cannot serve clients on {address}: {error}{}", advice(error))]
     Bind { address: SocketAddr, error: io::Error },
     #[error("cannot start {what}: {error}")]
     Start { what: &'static str, error: io::Error },
-    #[error("this release serves as a standalone server only, and server.{id} is one of {members}")]
-    Ensemble { id: ServerId, members: usize },
+    #[error("cannot wait for other members on {address}: {error}{}", advice_for_member(error))]
+    Election { address: SocketAddr, error: io::Error },
     #[error("the core {name} panicked")]
     Core { name: String },
 }
@@ -70,6 +74,17 @@ fn advice(error: &io::Error) -> &'static str {
     }
 }
 
+fn advice_for_member(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => "; another process has the election port of this server.N line",
+        io::ErrorKind::AddrNotAvailable => {
+            "; the server.N line of this server names no address of this host \
+             (quorumListenOnAllIPs=true listens on all it has)"
+        }
+        _ => "",
+    }
+}
+
 pub(crate) fn cannot_start(what: &'static str) -> impl FnOnce(io::Error) -> ServeError {
     move |error| ServeError::Start { what, error }
 }
@@ -78,7 +93,7 @@ pub(crate) fn cannot_start(what: &'static str) -> impl FnOnce(io::Error) -> Serv
 pub(crate) type Threads = Vec<(String, JoinHandle<()>)>;
 
 /// Why the sequencer ended, if not because it was told to.
-pub(crate) type Failure = Arc<Mutex<Option<WalError>>>;
+pub(crate) type Failure = Arc<Mutex<Option<RunError>>>;
 
 /// A running server.
 pub struct Server {
@@ -103,9 +118,6 @@ impl Server {
     /// # Errors
     /// With words for the operator: what happened, where, and what to do.
     pub fn start(config: &Config) -> Result<Self, ServeError> {
-        if let Some(Ensemble { id, members, .. }) = &config.ensemble {
-            return Err(ServeError::Ensemble { id: *id, members: members.members.len() });
-        }
         let plan = plan(config)?;
         preflight::check(plan.executors.len())?;
         let log_dir = (config.data_log_dir != config.data_dir).then_some(&*config.data_log_dir);
@@ -137,6 +149,10 @@ impl Server {
             synced: config.log.force_sync,
             nonce_seed: nonce,
         });
+        let member = match &config.ensemble {
+            Some(ensemble) => Some(Member::prepare(config, ensemble, &store, &recovered.log)?),
+            None => None,
+        };
         let writer = store.open_writer(&recovered.log)?;
         let keeper = Keeper {
             store,
@@ -148,8 +164,17 @@ impl Server {
         };
         let (listening, address) = listen(config)?;
         let client_port = address.port();
-        let assembly =
-            Assembly { config, secret, listening, client_port, tree, writer, keeper, facts };
+        let assembly = Assembly {
+            config,
+            secret,
+            listening,
+            client_port,
+            tree,
+            writer,
+            keeper,
+            facts,
+            member,
+        };
         let (sequencer, threads, failure) = assembly.start(&plan)?;
         Ok(Self {
             address,
@@ -226,14 +251,12 @@ fn facts(recovered: &Recovered<SystemDisk>) -> StartFacts {
     }
 }
 
-/// Opens the client port, with patience for the kernel.
-fn listen(config: &Config) -> Result<(OwnedFd, SocketAddr), ServeError> {
+/// Opens a port, with patience for the kernel.
+pub(crate) fn patiently<T>(bind: impl Fn() -> io::Result<T>) -> io::Result<T> {
     let deadline = Instant::now() + PORT_FREED_MAX;
     loop {
-        match bind(config) {
-            Err(ServeError::Bind { error, .. })
-                if error.kind() == io::ErrorKind::AddrInUse && Instant::now() < deadline =>
-            {
+        match bind() {
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse && Instant::now() < deadline => {
                 thread::sleep(PORT_PROBE_INTERVAL);
             }
             result => return result,
@@ -241,11 +264,11 @@ fn listen(config: &Config) -> Result<(OwnedFd, SocketAddr), ServeError> {
     }
 }
 
-/// Binds the client port: on all interfaces by IPv6 if the host has it, else by IPv4.
-fn bind(config: &Config) -> Result<(OwnedFd, SocketAddr), ServeError> {
+/// Opens the client port: on all interfaces by IPv6 if the host has it, else by IPv4.
+fn listen(config: &Config) -> Result<(OwnedFd, SocketAddr), ServeError> {
     let mut refused = None;
     for address in config.client.address.candidates() {
-        match net::bind(address, config.client.listen_backlog) {
+        match patiently(|| net::bind(address, config.client.listen_backlog)) {
             Ok(listening) => return Ok(listening),
             Err(error) => {
                 let taken = error.kind() == io::ErrorKind::AddrInUse;

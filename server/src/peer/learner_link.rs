@@ -41,10 +41,6 @@ use crate::runtime::{spawn, yield_if_needed};
 const SCRATCH_BYTES: usize = 64 << 10;
 /// Learners that may wait to be accepted.
 const BACKLOG: i32 = 128;
-/// How a learner dials: so often at most, with so much time between.
-// ZooKeeper: Learner.LeaderConnector, leaderConnectDelayDuringRetryMs.
-const DIAL_ATTEMPTS: u32 = 5;
-const DIAL_PAUSE: Duration = Duration::from_millis(100);
 /// How often the clock is looked at: the grain of every timeout here.
 const TICK: Duration = Duration::from_millis(50);
 /// After an accept that failed, usually for want of descriptors.
@@ -152,7 +148,7 @@ async fn answer(quorum: Quorum, accepted: Accepted) {
     }
 }
 
-/// Reaches the leader, or gives up.
+/// Tries to reach the leader, once.
 async fn dial(quorum: Quorum, leader: ServerId) {
     let config = quorum.borrow().config.clone();
     let reached = reach(&config.book, leader, config.connect_timeout);
@@ -173,17 +169,9 @@ async fn dial(quorum: Quorum, leader: ServerId) {
 }
 
 async fn reach(book: &Arc<AddressBook>, leader: ServerId, each: Duration) -> io::Result<Dialled> {
-    let mut attempts = 0;
-    loop {
-        attempts += 1;
-        let book = Arc::clone(book);
-        let attempt = move || net::dial(&book.resolve(leader, Port::Quorum)?, each);
-        match offload("dial-leader", attempt).await? {
-            Err(error) if attempts == DIAL_ATTEMPTS => return Err(error),
-            Err(_) => sleep(DIAL_PAUSE).await,
-            dialled => return dialled,
-        }
-    }
+    let book = Arc::clone(book);
+    let attempt = move || net::dial(&book.resolve(leader, Port::Quorum)?, each);
+    offload("dial-leader", attempt).await?
 }
 
 /// Numbers a link, tells of it, and keeps it.

@@ -22,8 +22,8 @@ pub struct LearnerLinkConfig {
     pub book: Arc<AddressBook>,
     /// Where a leader listens.
     pub listen: Vec<SocketAddr>,
-    /// tickTime × initLimit: all attempts to reach a leader together, a caller's time to say who it
-    /// is, and how long a new link may be silent.
+    /// tickTime × initLimit: an attempt to reach a leader, names and all addresses together, a
+    /// caller's time to say who it is, and how long a new link may be silent.
     pub init_timeout: Duration,
     /// For one attempt at one address.
     pub connect_timeout: Duration,

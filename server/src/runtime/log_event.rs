@@ -17,6 +17,12 @@ impl fmt::Debug for LogEvent {
     }
 }
 
+/// Wakes whoever waits for completions of this eventfd.
+pub fn ring(fd: BorrowedFd<'_>) {
+    // A counter that is full wakes as well.
+    let _ = rustix::io::write(fd, &1u64.to_ne_bytes());
+}
+
 impl LogEvent {
     /// Watches `fd`, an eventfd in blocking mode. Must be called on the core that waits.
     ///

@@ -15,8 +15,10 @@
 //! What it does not do: touch a socket, a file or a clock. Time is handed in with every call.
 
 pub mod expiry;
+pub mod journal;
 pub mod message;
 pub mod output;
+pub mod ports;
 pub mod publication;
 pub mod run;
 pub mod standing;

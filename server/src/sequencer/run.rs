@@ -13,25 +13,30 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use menagerie_engine::disk::SystemDisk;
+use menagerie_engine::snapshot::jute_stream::StreamError;
 use menagerie_engine::tree::Root;
 use menagerie_engine::wal::{WalError, Writer};
+use menagerie_replication::{Event, Link};
 use menagerie_wire::{SessionId, Zxid};
+use thiserror::Error;
 
 use crate::admin::metrics::WriteCounters;
-
 use crate::housekeeping::{Housekeeper, Kept, SnapshotPolicy};
+use crate::peer::learner_link::LearnerInput;
 use crate::runtime::clock::{self, sleep};
-use crate::runtime::log_event::LogEvent;
 use crate::runtime::mailbox::{Receiver, Sender};
 use crate::runtime::{spawn, yield_if_needed};
+use crate::sequencer::journal::{self, Done, Ended, Journal, Portion};
 use crate::sequencer::message::{ToSequencer, ToShard};
+use crate::sequencer::ports::{Came, Ports};
 use crate::sequencer::publication::Announced;
 use crate::sequencer::standing::Standing;
-use crate::sequencer::{Delivery, Now, Output, Sequencer};
+use crate::sequencer::{Delivery, Job, Now, Output, Sequencer};
+use crate::store::{ServerStore, StoreError};
 
 /// How often the clock is looked at for expiry.
 const TICK: Duration = Duration::from_millis(50);
-/// Requests judged before the log and the shards get their turn again.
+/// Requests judged, and packets of members taken, before the log and the shards get their turn.
 const REQUESTS_PER_TURN: usize = 1024;
 /// Bytes that may gather behind the commit under way: above, requests wait in their mailbox, and
 /// connections that are owed much are not read.
@@ -39,12 +44,27 @@ const PENDING_BYTES_MAX: usize = 64 << 20;
 /// How long the log must be quiet before it gets its mark.
 const IDLE_BEFORE_MARK: Duration = Duration::from_millis(200);
 
+/// Why a sequencer had to end.
+#[derive(Debug, Error)]
+pub enum RunError {
+    #[error(transparent)]
+    Log(#[from] WalError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error("cannot start the thread {name}: {error}")]
+    Thread { name: &'static str, error: io::Error },
+    #[error("the disk of this member has failed")]
+    Halted,
+}
+
 /// What the sequencer's core can be told beside the shards' requests.
 pub enum Input {
     /// The log's ring has completed something.
     Completed,
     /// Completions of the log's ring are not seen any more.
     Blind(io::Error),
+    /// A job of the disk is over.
+    Done(Box<Result<Done, RunError>>),
     Tick,
     /// A question from another core; answered with the state of this turn.
     Ask(Question, Sender<Answered>),
@@ -78,6 +98,7 @@ pub struct Answered {
 /// Everything the sequencer's task needs.
 pub struct Parts {
     pub sequencer: Sequencer,
+    pub store: ServerStore,
     pub writer: Writer<SystemDisk>,
     /// Requests of the shards. Not taken while too much waits for the log.
     pub requests: Receiver<ToSequencer>,
@@ -89,23 +110,39 @@ pub struct Parts {
     pub announced: Arc<Announced>,
     pub housekeeper: Housekeeper,
     pub snapshots: SnapshotPolicy,
+    /// The ports of a member of an ensemble.
+    pub ports: Option<Ports>,
+    /// The largest record of a leader's snapshot: a znode with its data, or an access list.
+    pub record_bytes_max: usize,
 }
 
 /// Runs until told to stop.
 ///
 /// # Errors
-/// When the log cannot be written: nothing after the last publication was acknowledged.
-pub async fn run(parts: Parts) -> Result<(), WalError> {
-    let own_door = parts.own_door.clone();
-    let event_fd = parts.writer.event_fd().expect("a log on a real disk has a ring");
-    match LogEvent::new(event_fd) {
-        Ok(event) => spawn(forward_completions(event, own_door.clone())),
-        Err(error) => own_door.send(Input::Blind(error)),
-    }
-    spawn(forward_ticks(own_door));
-    let shards = parts.shards.clone();
-    let mut running =
-        Running { parts, out: Output::default(), last_commit: Instant::now(), records: 0 };
+/// When the disk fails: nothing after the last publication was acknowledged.
+pub async fn run(parts: Parts) -> Result<(), RunError> {
+    let Parts { sequencer, store, writer, requests, inbox, own_door, .. } = parts;
+    let Parts { shards, announced, housekeeper, snapshots, ports, record_bytes_max, .. } = parts;
+    let journal = Journal::new(store, writer, own_door.clone(), record_bytes_max);
+    spawn(forward_ticks(own_door.clone()));
+    let mut running = Running {
+        sequencer,
+        journal,
+        requests,
+        inbox,
+        own_door,
+        shards,
+        announced,
+        housekeeper,
+        snapshots,
+        ports,
+        out: Output::default(),
+        last_commit: Instant::now(),
+        records: 0,
+        to_keep: None,
+        alarm_ms: None,
+    };
+    let shards = running.shards.clone();
     let result = match running.serve().await {
         Ok(()) => running.stop(),
         Err(error) => Err(error),
@@ -114,20 +151,6 @@ pub async fn run(parts: Parts) -> Result<(), WalError> {
         shard.send(ToShard::Stop);
     }
     result
-}
-
-async fn forward_completions(event: LogEvent, door: Sender<Input>) {
-    loop {
-        match event.completed().await {
-            Ok(()) => door.send(Input::Completed),
-            Err(error) => return door.send(Input::Blind(error)),
-        }
-    }
-}
-
-fn blind(error: io::Error) -> WalError {
-    let file = "the event of its ring".to_owned();
-    WalError::Io { what: "wait for", file, error: Arc::new(error) }
 }
 
 async fn forward_ticks(door: Sender<Input>) {
@@ -143,24 +166,39 @@ pub fn now() -> Now {
 }
 
 struct Running {
-    parts: Parts,
+    sequencer: Sequencer,
+    journal: Journal,
+    requests: Receiver<ToSequencer>,
+    inbox: Receiver<Input>,
+    own_door: Sender<Input>,
+    shards: Vec<Sender<ToShard>>,
+    announced: Arc<Announced>,
+    housekeeper: Housekeeper,
+    snapshots: SnapshotPolicy,
+    ports: Option<Ports>,
     out: Output,
     last_commit: Instant,
     /// Records of the log when its last commit was collected.
     records: u64,
+    /// The next snapshot, until it is durable: on a learner commits may be ahead of the own disk.
+    to_keep: Option<Root>,
+    /// When a tick was asked for out of turn.
+    alarm_ms: Option<u64>,
 }
 
 impl Running {
-    async fn serve(&mut self) -> Result<(), WalError> {
-        self.parts.sequencer.start(&mut self.out);
+    async fn serve(&mut self) -> Result<(), RunError> {
+        self.sequencer.start(&mut self.out);
+        self.end_turn(now())?;
         loop {
             poll_fn(|cx| self.poll_input(cx)).await;
             let now = now();
-            while let Some(input) = self.parts.inbox.try_receive() {
+            while let Some(input) = self.inbox.try_receive() {
                 match input {
                     // Collected below.
                     Input::Completed => {}
-                    Input::Blind(error) => return Err(blind(error)),
+                    Input::Blind(error) => return Err(journal::blind(error).into()),
+                    Input::Done(done) => self.on_done((*done)?, now),
                     Input::Tick => self.on_tick(now)?,
                     Input::Ask(question, asker) => self.answer(question, &asker, now),
                     Input::Kept(kept) => self.on_kept(&kept),
@@ -169,92 +207,219 @@ impl Running {
             }
             // In every turn: a commit that has ended is often seen before its event comes round.
             self.collect(now)?;
+            self.take_from_members(now)?;
             self.take_requests(now)?;
-            self.parts.sequencer.settle(&mut self.out);
-            self.commit()?;
-            self.deliver();
+            self.end_turn(now)?;
             yield_if_needed().await;
         }
     }
 
     /// Ready when there is something to do.
     fn poll_input(&self, cx: &Context<'_>) -> Poll<()> {
-        let inbox = self.parts.inbox.poll_filled(cx);
+        let inbox = self.inbox.poll_filled(cx);
         if self.is_full() {
             // The end of the commit under way comes through the inbox.
             return inbox;
         }
-        let requests = self.parts.requests.poll_filled(cx);
-        if inbox.is_ready() { inbox } else { requests }
+        let requests = self.requests.poll_filled(cx);
+        let ports = self.ports.as_ref().map_or(Poll::Pending, |ports| ports.poll_filled(cx));
+        if inbox.is_ready() || ports.is_ready() { Poll::Ready(()) } else { requests }
     }
 
     /// Whether requests have to wait for the log.
     fn is_full(&self) -> bool {
-        self.parts.writer.is_under_way() && self.parts.writer.pending_bytes() > PENDING_BYTES_MAX
+        self.journal.is_full(PENDING_BYTES_MAX)
     }
 
-    fn take_requests(&mut self, now: Now) -> Result<(), WalError> {
+    fn take_requests(&mut self, now: Now) -> Result<(), RunError> {
         for _ in 0..REQUESTS_PER_TURN {
             if self.is_full() {
                 return Ok(());
             }
-            let Some(message) = self.parts.requests.try_receive() else { return Ok(()) };
-            self.parts.sequencer.on_message(message, now, &mut self.out);
+            let Some(message) = self.requests.try_receive() else { return Ok(()) };
+            self.sequencer.on_message(message, now, &mut self.out);
             self.append()?;
         }
         Ok(())
     }
 
-    fn append(&mut self) -> Result<(), WalError> {
+    fn take_from_members(&mut self, now: Now) -> Result<(), RunError> {
+        for _ in 0..REQUESTS_PER_TURN {
+            if self.is_full() {
+                return Ok(());
+            }
+            let Some(came) = self.ports.as_ref().and_then(Ports::take) else { return Ok(()) };
+            match came {
+                Came::Event(event) => {
+                    if let Event::Closed { link } = event {
+                        self.journal.forget(link);
+                    }
+                    self.sequencer.on_event(event, now, &mut self.out);
+                    self.append()?;
+                }
+                Came::Portion { link, bytes } => {
+                    let portion = self.journal.take_portion(link, &bytes);
+                    self.answer_portion(link, portion, now);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn answer_portion(&mut self, link: Link, portion: Portion, now: Now) {
+        let Some(ports) = &self.ports else { return };
+        match portion {
+            Portion::Taken => ports.tell(LearnerInput::PortionTaken { link, behind: None }),
+            Portion::Whole { behind } => {
+                ports.tell(LearnerInput::PortionTaken { link, behind: Some(behind) });
+            }
+            Portion::Unwanted => ports.tell(LearnerInput::Close { link }),
+            Portion::Malformed(error) => self.leave(link, &error, now),
+        }
+    }
+
+    /// Leaves a leader whose snapshot is none.
+    fn leave(&mut self, link: Link, error: &StreamError, now: Now) {
+        tracing::error!("the leader's snapshot cannot be used, leaving it: {error}");
+        if let Some(ports) = &self.ports {
+            ports.tell(LearnerInput::Close { link });
+        }
+        self.sequencer.on_event(Event::Closed { link }, now, &mut self.out);
+    }
+
+    fn on_done(&mut self, done: Done, now: Now) {
+        match self.journal.end(done) {
+            Ended::Event(event) => self.sequencer.on_event(event, now, &mut self.out),
+            Ended::Truncated { last_logged, tree } => {
+                self.begin_history(last_logged);
+                self.sequencer.on_truncated(last_logged, tree, now, &mut self.out);
+            }
+            Ended::Installed { zxid, tree } => {
+                self.begin_history(zxid);
+                self.sequencer.on_installed(zxid, tree, now, &mut self.out);
+            }
+            Ended::Refused { link, error } => self.leave(link, &error, now),
+        }
+    }
+
+    /// The log goes on with a new writer behind `zxid`.
+    fn begin_history(&mut self, zxid: Zxid) {
+        self.to_keep = None;
+        self.records = 0;
+        self.snapshots.restart(zxid);
+    }
+
+    /// Shows what was committed, and does what is to be done.
+    fn end_turn(&mut self, now: Now) -> Result<(), RunError> {
+        loop {
+            self.sequencer.settle(&mut self.out);
+            self.append()?;
+            let mut events = Vec::new();
+            for job in self.out.jobs.drain(..) {
+                if let (Job::ReceiveSnapshot { link, .. }, Some(ports)) = (&job, &self.ports) {
+                    ports.tell(LearnerInput::ReceiveSnapshot { link: *link });
+                }
+                events.extend(self.journal.begin(job)?);
+            }
+            self.commit()?;
+            events.extend(self.journal.drained());
+            if events.is_empty() {
+                break;
+            }
+            for event in events {
+                self.sequencer.on_event(event, now, &mut self.out);
+            }
+        }
+        if let Some(ports) = &self.ports {
+            ports.send(&mut self.out);
+        }
+        self.deliver();
+        self.set_alarm(now);
+        Ok(())
+    }
+
+    fn append(&mut self) -> Result<(), RunError> {
         for (zxid, txn) in self.out.appends.drain(..) {
-            self.parts.writer.append(zxid, &txn)?;
+            self.journal.append(zxid, &txn)?;
         }
         Ok(())
     }
 
     /// When the log is free, commits what was judged.
-    fn commit(&mut self) -> Result<(), WalError> {
-        self.append()?;
-        if !self.parts.writer.is_under_way() && self.parts.writer.pending_bytes() > 0 {
-            self.parts.sequencer.close_batch();
-            self.parts.writer.submit()?;
+    fn commit(&mut self) -> Result<(), RunError> {
+        if self.journal.may_submit() {
+            self.sequencer.close_batch();
+            self.journal.submit()?;
             self.last_commit = Instant::now();
         }
         Ok(())
     }
 
     /// Takes the end of a commit from the log.
-    fn collect(&mut self, now: Now) -> Result<(), WalError> {
-        if let Some(durable) = self.parts.writer.poll()? {
-            self.parts.sequencer.on_logged(durable, now, &mut self.out);
-            let stats = self.parts.writer.stats();
-            let counters = &mut self.parts.sequencer.counters;
-            counters.batch_records.record(stats.records - self.records);
-            counters.logged += stats.records - self.records;
-            let us = u64::try_from(stats.commit_time_last.as_micros()).unwrap_or(u64::MAX);
-            counters.sync_us.record(us);
-            self.records = stats.records;
+    fn collect(&mut self, now: Now) -> Result<(), RunError> {
+        if let Some(durable) = self.journal.poll()? {
+            self.sequencer.on_logged(durable, now, &mut self.out);
+            self.count_commit();
         }
         Ok(())
     }
 
-    fn on_tick(&mut self, now: Now) -> Result<(), WalError> {
-        self.parts.sequencer.on_tick(now, &mut self.out);
+    fn count_commit(&mut self) {
+        let Some(stats) = self.journal.stats() else { return };
+        let counters = &mut self.sequencer.counters;
+        counters.batch_records.record(stats.records - self.records);
+        counters.logged += stats.records - self.records;
+        let us = u64::try_from(stats.commit_time_last.as_micros()).unwrap_or(u64::MAX);
+        counters.sync_us.record(us);
+        self.records = stats.records;
+    }
+
+    fn on_tick(&mut self, now: Now) -> Result<(), RunError> {
+        self.alarm_ms = self.alarm_ms.filter(|&alarm_ms| alarm_ms > now.monotonic_ms);
+        self.sequencer.on_tick(now, &mut self.out);
+        self.append()?;
         if self.last_commit.elapsed() > IDLE_BEFORE_MARK {
-            self.parts.writer.mark_idle()?;
+            self.journal.mark_idle()?;
         }
-        let committed = self.parts.sequencer.committed();
-        if self.parts.snapshots.is_due(committed.last_zxid(), self.parts.writer.stats())
-            && self.parts.housekeeper.snapshot(committed.clone())
-        {
-            self.parts.writer.roll();
-            self.parts.snapshots.taken(committed.last_zxid(), self.parts.writer.stats());
-        }
+        self.keep_snapshot();
         Ok(())
+    }
+
+    /// Has a tick come when the node wants one before the next regular one.
+    fn set_alarm(&mut self, now: Now) {
+        let Some(due_ms) = self.sequencer.deadline_ms() else { return };
+        let wait = Duration::from_millis(due_ms.saturating_sub(now.monotonic_ms));
+        if wait >= TICK || self.alarm_ms.is_some_and(|alarm_ms| alarm_ms <= due_ms) {
+            return;
+        }
+        self.alarm_ms = Some(due_ms);
+        let door = self.own_door.clone();
+        spawn(async move {
+            sleep(wait).await;
+            door.send(Input::Tick);
+        });
+    }
+
+    /// Begins a snapshot when one is due, of a state that is committed and on the own disk.
+    fn keep_snapshot(&mut self) {
+        let Some(stats) = self.journal.stats() else { return };
+        let committed = self.sequencer.committed();
+        if self.to_keep.is_none() && self.snapshots.is_due(committed.last_zxid(), stats) {
+            self.to_keep = Some(committed.clone());
+        }
+        let Some(root) = self.to_keep.take_if(|root| root.last_zxid() <= self.journal.durable())
+        else {
+            return;
+        };
+        let zxid = root.last_zxid();
+        if self.housekeeper.snapshot(root) {
+            self.journal.roll();
+            self.snapshots.taken(zxid, stats);
+        }
     }
 
     fn on_kept(&mut self, kept: &Kept) {
-        let counters = &mut self.parts.sequencer.counters;
+        let counters = &mut self.sequencer.counters;
         match &kept.result {
             Ok(time) => {
                 tracing::info!("snapshot {} written in {time:?}", kept.zxid);
@@ -276,28 +441,28 @@ impl Running {
         for delivery in self.out.deliveries.drain(..) {
             match delivery {
                 Delivery::One(shard, message) => {
-                    if let Some(door) = self.parts.shards.get(usize::from(shard)) {
+                    if let Some(door) = self.shards.get(usize::from(shard)) {
                         door.push(message);
                     }
                 }
                 Delivery::All(publication) => {
                     newest = Some(publication.sequence);
-                    for door in &self.parts.shards {
+                    for door in &self.shards {
                         door.push(ToShard::Publish(Arc::clone(&publication)));
                     }
                 }
             }
         }
         if let Some(sequence) = newest {
-            self.parts.announced.announce(sequence);
+            self.announced.announce(sequence);
         }
-        for door in &self.parts.shards {
+        for door in &self.shards {
             door.wake();
         }
     }
 
     fn answer(&mut self, question: Question, asker: &Sender<Answered>, now: Now) {
-        let sequencer = &mut self.parts.sequencer;
+        let sequencer = &mut self.sequencer;
         if question == Question::Reset {
             sequencer.counters = WriteCounters::default();
         }
@@ -316,15 +481,18 @@ impl Running {
     }
 
     /// Commits what is judged, tells its writers, and leaves a synced log behind.
-    fn stop(mut self) -> Result<(), WalError> {
+    fn stop(mut self) -> Result<(), RunError> {
         self.append()?;
-        self.parts.sequencer.close_batch();
-        let durable = self.parts.writer.flush()?;
-        self.parts.sequencer.on_logged(durable, now(), &mut self.out);
-        self.parts.sequencer.settle(&mut self.out);
+        self.sequencer.close_batch();
+        if let Some(durable) = self.journal.flush()? {
+            self.sequencer.on_logged(durable, now(), &mut self.out);
+            self.sequencer.settle(&mut self.out);
+            tracing::info!("the log is synced up to {durable}");
+        }
         self.deliver();
-        self.parts.writer.close()?;
-        tracing::info!("the log is synced up to {durable}");
-        Ok(())
+        if let Some(ports) = &self.ports {
+            ports.stop();
+        }
+        Ok(self.journal.close()?)
     }
 }

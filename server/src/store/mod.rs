@@ -32,10 +32,10 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use menagerie_engine::disk::Disk;
+use menagerie_engine::disk::{Disk, SystemDisk};
 use menagerie_engine::manifest::{ManifestError, ManifestStore};
 use menagerie_engine::recovery::RecoveryError;
-use menagerie_engine::snapshot::{SnapshotError, Snapshots};
+use menagerie_engine::snapshot::{SnapshotDirectory, SnapshotError, Snapshots};
 use menagerie_engine::wal::{LogEnd, SegmentPool, Settings, WalError, Writer};
 use thiserror::Error;
 
@@ -60,6 +60,9 @@ pub struct Parts<D: Disk, S> {
     /// Random: the log's segments take their nonces from it.
     pub nonce_seed: u64,
 }
+
+/// The store of a server that runs.
+pub type ServerStore = Store<SystemDisk, SnapshotDirectory>;
 
 /// The disk of one server.
 pub struct Store<D: Disk, S> {
