@@ -14,7 +14,8 @@ use menagerie_wire::quorum_config::LearnerType;
 use menagerie_wire::{OpCode, Zxid};
 
 use super::report::{
-    ConnectionReport, DumpReport, LatencyReport, Mode, ServerReport, SessionReport, WatchReport,
+    ConnectionReport, DumpReport, LatencyReport, Mode, ServerReport, SessionReport, SessionsReport,
+    WatchReport,
 };
 use super::utc::Utc;
 use super::{Environment, mntr};
@@ -246,10 +247,22 @@ pub fn envi(environment: &Environment) -> String {
     text
 }
 
-// ZooKeeper: DumpCommand, ExpiryQueue.dump, DataTree.dumpEphemerals.
+// ZooKeeper: DumpCommand, ExpiryQueue.dump, LearnerSessionTracker.dumpSessions,
+// DataTree.dumpEphemerals.
 pub fn dump(report: &DumpReport) -> String {
-    let mut text = String::from("SessionTracker dump:\nSession ");
-    put_sets(&mut text, &report.sessions, |session| session.to_string());
+    let mut text = String::from("SessionTracker dump:\n");
+    match &report.sessions {
+        SessionsReport::ByDeadline(sets) => {
+            text.push_str("Session ");
+            put_sets(&mut text, sets, |session| session.to_string());
+        }
+        SessionsReport::WithTimeout(sessions) => {
+            put(&mut text, format_args!("Global Sessions({}):\n", sessions.len()));
+            for (session, timeout_ms) in sessions {
+                put(&mut text, format_args!("{session}\t{timeout_ms}ms\n"));
+            }
+        }
+    }
     text.push_str("ephemeral nodes dump:\n");
     let owners = report.ephemerals.len();
     put(&mut text, format_args!("Sessions with Ephemerals ({owners}):\n"));

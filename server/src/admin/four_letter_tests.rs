@@ -89,7 +89,7 @@ fn cons_shows_the_session_of_each_connection() {
 #[test]
 fn dump_is_apaches() {
     let report = DumpReport {
-        sessions: BTreeMap::from([(1_795_145_967_000, vec![SESSION])]),
+        sessions: SessionsReport::ByDeadline(BTreeMap::from([(1_795_145_967_000, vec![SESSION])])),
         ephemerals: vec![(SESSION, vec!["/f".to_owned()])],
         connections: BTreeMap::from([
             (1_795_145_937_000, vec![(remote(36946), SessionId::NONE)]),
@@ -98,6 +98,25 @@ fn dump_is_apaches() {
     };
     let captured = captured_text("SessionTracker dump");
     assert_eq!(dump(&report), captured);
+}
+
+#[test]
+fn dump_of_a_learner_has_the_timeouts_of_sessions() {
+    let captured = captured_of_member("follower", "dump");
+    let sessions = [
+        0x0100_00ad_b184_0000,
+        0x0200_00ad_b129_0000,
+        0x0300_00ad_b12b_0000,
+        0x0400_00ad_b129_0000,
+    ];
+    let with_timeout = sessions.map(|id| (SessionId(id), 10_000)).to_vec();
+    let report = DumpReport {
+        sessions: SessionsReport::WithTimeout(with_timeout),
+        ephemerals: Vec::new(),
+        connections: BTreeMap::new(),
+    };
+    let (sessions, _) = captured.split_once("ephemeral nodes").expect("the next part");
+    assert!(dump(&report).starts_with(sessions), "{captured}");
 }
 
 #[test]

@@ -268,6 +268,7 @@ pub struct WriteCounters {
     pub close_session_us: Latency,
     /// From the beginning of judging to the commit.
     pub propagation: Latency,
+    /// Transactions committed by this server as a leader, or alone.
     pub committed: u64,
     /// Records appended, records per commit, and how long a commit took on the disk.
     pub logged: u64,

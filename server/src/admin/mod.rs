@@ -15,5 +15,6 @@ mod utc;
 pub use environment::{Environment, FileDescriptors};
 pub use mntr::MntrReport;
 pub use report::{
-    ConnectionReport, DumpReport, LatencyReport, Mode, ServerReport, SessionReport, WatchReport,
+    ConnectionReport, DumpReport, LatencyReport, Mode, ServerReport, SessionReport, SessionsReport,
+    WatchReport,
 };

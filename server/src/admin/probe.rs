@@ -3,15 +3,18 @@
 //! The waiting half of this module. A probe never stops a core: each answers between two requests
 //! of clients, with a copy of its own numbers.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::rc::Rc;
 
+use menagerie_engine::tree::Session;
 use menagerie_wire::four_letter::FourLetterWord;
 
 use super::four_letter as text;
 use super::metrics::{ShardCounters, StartFacts};
 use super::{
-    DumpReport, Environment, FileDescriptors, LatencyReport, MntrReport, ServerReport, WatchReport,
+    DumpReport, Environment, FileDescriptors, LatencyReport, MntrReport, Mode, ServerReport,
+    SessionsReport, WatchReport,
 };
 use crate::client::run::Visit;
 use crate::client::shard::{Shard, Word};
@@ -189,13 +192,24 @@ impl Probe {
     }
 
     async fn dump(&self, answered: Answered) -> DumpReport {
-        let mut report = DumpReport { sessions: answered.deadlines, ..DumpReport::default() };
+        let view = answered.root.view();
+        let sessions = match answered.standing.mode {
+            Mode::Follower | Mode::Observer => {
+                let with_timeout = |session: Session<'_>| (session.id(), session.timeout_ms());
+                let mut sessions: Vec<_> = view.sessions().map(with_timeout).collect();
+                sessions.sort_unstable();
+                SessionsReport::WithTimeout(sessions)
+            }
+            _ => SessionsReport::ByDeadline(answered.deadlines),
+        };
+        let (ephemerals, connections) = (Vec::new(), BTreeMap::new());
+        let mut report = DumpReport { sessions, ephemerals, connections };
         for sets in self.ask_shards(|shard| shard.connections_by_deadline()).await {
             for (deadline_ms, connections) in sets {
                 report.connections.entry(deadline_ms).or_default().extend(connections);
             }
         }
-        for session in answered.root.view().sessions() {
+        for session in view.sessions() {
             let paths: Vec<_> = session.ephemerals().map(str::to_owned).collect();
             if !paths.is_empty() {
                 report.ephemerals.push((session.id(), paths));

@@ -94,10 +94,19 @@ pub struct SessionReport {
     pub latency: LatencyReport,
 }
 
+/// The sessions of `dump`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SessionsReport {
+    /// By the time at which they would end, in milliseconds since 1970: what a leader knows.
+    ByDeadline(BTreeMap<i64, Vec<SessionId>>),
+    /// With their timeouts in milliseconds, in order of their ids: what a learner knows.
+    WithTimeout(Vec<(SessionId, i32)>),
+}
+
 /// What `dump` shows. Deadlines are milliseconds since 1970.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DumpReport {
-    pub sessions: BTreeMap<i64, Vec<SessionId>>,
+    pub sessions: SessionsReport,
     pub ephemerals: Vec<(SessionId, Vec<String>)>,
     /// Connections by the time at which their silence would end them.
     pub connections: BTreeMap<i64, Vec<(SocketAddr, SessionId)>>,

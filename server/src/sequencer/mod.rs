@@ -496,7 +496,9 @@ impl Sequencer {
         let Some(last) = runs.last() else { return };
         self.committed = last.root.clone();
         assert!(self.committed.last_zxid() <= self.committed_to, "only what is committed is shown");
-        self.counters.committed += runs.iter().map(|run| run.entries.len() as u64).sum::<u64>();
+        if self.part == Part::Leading {
+            self.counters.committed += runs.iter().map(|run| run.entries.len() as u64).sum::<u64>();
+        }
         self.published += 1;
         let publication = Publication { sequence: self.published, runs };
         out.deliveries.push(Delivery::All(Arc::new(publication)));
