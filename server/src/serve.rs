@@ -14,7 +14,7 @@ use std::{fmt, io};
 use menagerie_engine::data_dir::{self, DataDir, DataDirError};
 use menagerie_engine::disk::SystemDisk;
 use menagerie_engine::recovery::{self, Recovered, RecoveryError};
-use menagerie_engine::restore::Restore;
+use menagerie_engine::restore::{DigestMismatch, Restore};
 use menagerie_engine::snapshot::SnapshotDirectory;
 use menagerie_engine::tree::Tree;
 use menagerie_engine::wal::pool::Preallocator;
@@ -146,6 +146,7 @@ impl Server {
             pool,
             snapshots,
             manifest: recovered.manifest,
+            on_mismatch: on_mismatch(config),
             synced: config.log.force_sync,
             nonce_seed: nonce,
         });
@@ -222,7 +223,7 @@ fn recover(
     config: &Config,
     nonce: u64,
 ) -> Result<(Tree, Recovered<SystemDisk>), ServeError> {
-    let mut restore = Restore::new(snapshots.clone());
+    let mut restore = Restore::new(snapshots.clone(), on_mismatch(config));
     let options = recovery::Options { synced: config.log.force_sync, nonce };
     let recovered = recovery::recover(data, log, options, &mut restore).map_err(|error| {
         ServeError::Recovery { directory: snapshots.path.display().to_string(), error }
@@ -238,7 +239,17 @@ fn recover(
         recovered.replayed_records,
         recovered.replay_time
     );
+    if restore.mismatches() > 0 {
+        tracing::warn!(
+            "the tree is not what the log's last {} digests say: this log is of other servers",
+            restore.mismatches()
+        );
+    }
     Ok((restore.into_tree(), recovered))
+}
+
+fn on_mismatch(config: &Config) -> DigestMismatch {
+    if config.ensemble.is_some() { DigestMismatch::Count } else { DigestMismatch::Stop }
 }
 
 fn facts(recovered: &Recovered<SystemDisk>) -> StartFacts {

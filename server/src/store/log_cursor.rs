@@ -135,6 +135,7 @@ mod tests {
 
     use menagerie_engine::disk::{MemoryDisk, SystemDisk};
     use menagerie_engine::manifest::ManifestStore;
+    use menagerie_engine::restore::DigestMismatch;
     use menagerie_engine::snapshot::{SnapshotDirectory, jute_stream};
     use menagerie_engine::tree::{NewNode, Owner, Tree};
     use menagerie_engine::wal::{LogEnd, SegmentPool};
@@ -306,6 +307,7 @@ mod tests {
             pool: SegmentPool::open(disk.clone(), 1 << 20).unwrap(),
             snapshots: SnapshotDirectory { path: directory.to_owned(), threads: 1 },
             manifest: ManifestStore::open(disk, false).unwrap(),
+            on_mismatch: DigestMismatch::Stop,
             synced: true,
             nonce_seed: 5,
         })

@@ -35,6 +35,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use menagerie_engine::disk::{Disk, SystemDisk};
 use menagerie_engine::manifest::{ManifestError, ManifestStore};
 use menagerie_engine::recovery::RecoveryError;
+use menagerie_engine::restore::DigestMismatch;
 use menagerie_engine::snapshot::{SnapshotDirectory, SnapshotError, Snapshots};
 use menagerie_engine::wal::{LogEnd, SegmentPool, Settings, WalError, Writer};
 use thiserror::Error;
@@ -55,6 +56,7 @@ pub struct Parts<D: Disk, S> {
     pub pool: SegmentPool<D>,
     pub snapshots: S,
     pub manifest: ManifestStore<D>,
+    pub on_mismatch: DigestMismatch,
     /// `forceSync`
     pub synced: bool,
     /// Random: the log's segments take their nonces from it.
@@ -71,6 +73,7 @@ pub struct Store<D: Disk, S> {
     pool: SegmentPool<D>,
     snapshots: S,
     manifest: SharedManifest<D>,
+    on_mismatch: DigestMismatch,
     synced: bool,
     nonces: Arc<Nonces>,
 }
@@ -94,10 +97,10 @@ pub enum StoreError {
 
 impl<D: Disk, S: Snapshots> Store<D, S> {
     pub fn new(parts: Parts<D, S>) -> Self {
-        let Parts { data, log, pool, snapshots, manifest, synced, nonce_seed } = parts;
+        let Parts { data, log, pool, snapshots, manifest, on_mismatch, synced, nonce_seed } = parts;
         let manifest = SharedManifest::new(manifest);
         let nonces = Arc::new(Nonces(AtomicU64::new(nonce_seed)));
-        Self { data, log, pool, snapshots, manifest, synced, nonces }
+        Self { data, log, pool, snapshots, manifest, on_mismatch, synced, nonces }
     }
 
     /// Opens the log for appending where it ends. No other writer may have it open.
@@ -123,6 +126,7 @@ impl<D: Disk, S: Clone> Clone for Store<D, S> {
             pool: self.pool.clone(),
             snapshots: self.snapshots.clone(),
             manifest: self.manifest.clone(),
+            on_mismatch: self.on_mismatch,
             synced: self.synced,
             nonces: Arc::clone(&self.nonces),
         }

@@ -4,7 +4,7 @@ use std::sync::atomic::AtomicBool;
 
 use menagerie_engine::disk::MemoryDisk;
 use menagerie_engine::recovery::{self, Options, RecoveryError};
-use menagerie_engine::restore::Restore;
+use menagerie_engine::restore::{DigestMismatch, Restore};
 use menagerie_engine::snapshot::Pace;
 use menagerie_engine::tree::{Root, Tree};
 use menagerie_engine::txn;
@@ -73,7 +73,7 @@ impl Server {
 
     /// `zxids` is what is believed to be on the disk.
     pub(super) fn try_start(disk: &MemoryDisk, zxids: Vec<Zxid>) -> Result<Self, RecoveryError> {
-        let mut restore = Restore::new(disk.clone());
+        let mut restore = Restore::new(disk.clone(), DigestMismatch::Stop);
         let options = Options { synced: true, nonce: 77 };
         let recovered = recovery::recover(disk, disk, options, &mut restore)?;
         let (end, replayed) = (recovered.log, recovered.replayed_records);
@@ -83,6 +83,7 @@ impl Server {
             pool: SegmentPool::open(disk.clone(), SEGMENT_BYTES)?,
             snapshots: disk.clone(),
             manifest: recovered.manifest,
+            on_mismatch: DigestMismatch::Stop,
             synced: true,
             nonce_seed: end.zxid.0 as u64 + replayed,
         });

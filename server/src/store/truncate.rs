@@ -48,7 +48,7 @@ impl<D: Disk, S: Snapshots> Store<D, S> {
         assert!(last <= to, "a cut behind {to} would end at {last}");
         // Before the cut: a tree that cannot be had is a reason not to make it.
         let tree = if rebuild {
-            let mut restore = Restore::new(self.snapshots.clone());
+            let mut restore = Restore::new(self.snapshots.clone(), self.on_mismatch);
             recovery::rebuild(&self.data, &self.log, &now, last, &mut restore)?;
             Some(restore.into_tree())
         } else {
@@ -72,7 +72,7 @@ impl<D: Disk, S: Snapshots> Store<D, S> {
     pub fn roll_forward(&self, tree: Tree, last: Zxid) -> Result<Tree, StoreError> {
         let after = tree.view().last_zxid();
         assert!(after <= last, "a tree at {after} does not go forward to {last}");
-        let mut restore = Restore::on(self.snapshots.clone(), tree);
+        let mut restore = Restore::on(self.snapshots.clone(), self.on_mismatch, tree);
         let _files = self.manifest.lock_files();
         let log_start = self.manifest.current().log_start;
         recovery::roll_forward(&self.log, log_start, after, last, &mut restore)?;
