@@ -6,5 +6,6 @@
 #![forbid(unsafe_code)]
 
 pub mod checkers;
+pub mod client;
 pub mod history;
 pub mod random;

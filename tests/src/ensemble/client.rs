@@ -5,13 +5,13 @@
 //! never asks again: a request without a reply stays one of which nobody knows what it did.
 
 use super::journal::{Journal, Page};
-use super::requests::{decode, decode_event, encode};
 use crate::random::Random;
 use crate::raw_client::{Introduction, RawClient};
+use menagerie_simulation::client::{Watches, decode, decode_event, encode};
 use menagerie_simulation::history::{EventKind, Moment, Reply, Request};
 use menagerie_wire::ids::{ServerId, SessionId, Xid, Zxid};
 use menagerie_wire::proto::ConnectResponse;
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -39,16 +39,6 @@ pub struct Client {
     watches: Watches,
     /// Events that came, in order, for whoever waits for one.
     pub events: VecDeque<(EventKind, String)>,
-}
-
-/// Watches that a server keeps for the session, as far as replies tell.
-#[derive(Clone, Debug, Default)]
-struct Watches {
-    data: BTreeSet<String>,
-    exist: BTreeSet<String>,
-    child: BTreeSet<String>,
-    persistent: BTreeSet<String>,
-    recursive: BTreeSet<String>,
 }
 
 /// The reply to a request, or the number of the error; `None` when none came.
@@ -238,52 +228,5 @@ struct Body<'a>(&'a [u8]);
 impl menagerie_wire::jute::Encode for Body<'_> {
     fn encode(&self, out: &mut Vec<u8>) {
         out.extend(self.0);
-    }
-}
-
-impl Watches {
-    /// The request that leaves them on another server.
-    fn again(&self, relative_zxid: Zxid) -> Option<Request> {
-        let lists = [&self.data, &self.exist, &self.child, &self.persistent, &self.recursive];
-        if lists.iter().all(|list| list.is_empty()) {
-            return None;
-        }
-        let [data, exist, child, persistent, recursive] =
-            lists.map(|list| list.iter().cloned().collect());
-        Some(Request::SetWatches { relative_zxid, data, exist, child, persistent, recursive })
-    }
-
-    /// What the reply to `request` says to be left.
-    // ZooKeeper: ZooKeeper.DataWatchRegistration, ExistsWatchRegistration
-    fn left(&mut self, request: &Request, result: &Result<Reply, i32>) {
-        const NO_NODE: i32 = -101;
-        match (request, result) {
-            (
-                Request::GetData { path, watch: true } | Request::Exists { path, watch: true },
-                Ok(_),
-            ) => self.data.insert(path.clone()),
-            (Request::Exists { path, watch: true }, Err(NO_NODE)) => {
-                self.exist.insert(path.clone())
-            }
-            (Request::GetChildren { path, watch: true }, Ok(_)) => self.child.insert(path.clone()),
-            (Request::AddWatch { path, recursive: false }, Ok(_)) => {
-                self.persistent.insert(path.clone())
-            }
-            (Request::AddWatch { path, recursive: true }, Ok(_)) => {
-                self.recursive.insert(path.clone())
-            }
-            _ => return,
-        };
-    }
-
-    /// One-shot watches that an event has used up.
-    fn fired(&mut self, kind: EventKind, path: &str) {
-        if kind != EventKind::ChildrenChanged {
-            self.data.remove(path);
-            self.exist.remove(path);
-        }
-        if matches!(kind, EventKind::ChildrenChanged | EventKind::Deleted) {
-            self.child.remove(path);
-        }
     }
 }

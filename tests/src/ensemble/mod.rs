@@ -13,7 +13,6 @@ pub mod links;
 pub mod nemesis;
 pub mod node;
 pub mod relay;
-pub mod requests;
 pub mod run;
 pub mod timing;
 mod trades;

@@ -1,8 +1,6 @@
 //! How the requests and replies of a recorded history stand on the wire.
 
-use menagerie_simulation::history::{
-    CreateMode, EventKind, NodeStat, Reply, Request, WatchedBy, Write, text_of,
-};
+use crate::history::{CreateMode, EventKind, NodeStat, Reply, Request, WatchedBy, Write, text_of};
 use menagerie_wire::JuteError;
 use menagerie_wire::data::{Acl, Stat};
 use menagerie_wire::event::WatcherEvent;
