@@ -8,16 +8,17 @@
 //! The first failure of the disk is the end of the server (rule 7 of ARCHITECTURE.md).
 
 use std::cell::Cell;
+use std::collections::BTreeMap;
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
 
 use menagerie_engine::disk::SystemDisk;
-use menagerie_engine::snapshot::jute_stream;
-use menagerie_engine::tree::Tree;
+use menagerie_engine::snapshot::{SnapshotDirectory, jute_stream};
+use menagerie_engine::tree::{Root, Tree};
 use menagerie_engine::wal::writer::Stats;
 use menagerie_engine::wal::{WalError, Writer};
-use menagerie_replication::{Epochs, Event, Link};
+use menagerie_replication::{Epochs, Event, Link, LogRead};
 use menagerie_wire::Zxid;
 
 use super::output::Job;
@@ -26,7 +27,7 @@ use crate::runtime::log_event::{self, LogEvent};
 use crate::runtime::mailbox::Sender;
 use crate::runtime::offload::offload;
 use crate::runtime::spawn;
-use crate::store::ServerStore;
+use crate::store::{LogCursor, ServerStore};
 
 /// The end of a job.
 pub enum Done {
@@ -47,7 +48,14 @@ pub enum Done {
         writer: Writer<SystemDisk>,
         error: jute_stream::StreamError,
     },
+    LogRead {
+        link: Link,
+        read: Option<LogRead>,
+        cursor: Cursor,
+    },
 }
+
+type Cursor = LogCursor<SystemDisk, SnapshotDirectory>;
 
 /// A snapshot on its way in.
 struct Incoming {
@@ -81,6 +89,16 @@ pub(super) struct Journal {
     /// Jobs that must be over before the disk is at rest.
     under_way: usize,
     draining: Option<u64>,
+    /// Where learners are in the log, which they get piece by piece.
+    reads: BTreeMap<Link, Read>,
+}
+
+/// A learner's way through the log.
+struct Read {
+    /// What is to be read when the learner has room.
+    next: Option<(Zxid, Root)>,
+    /// `None` while it is read with.
+    cursor: Option<Cursor>,
 }
 
 impl Journal {
@@ -101,6 +119,7 @@ impl Journal {
             incoming: None,
             under_way: 0,
             draining: None,
+            reads: BTreeMap::new(),
         };
         journal.watch(writer);
         journal
@@ -180,8 +199,8 @@ impl Journal {
         self.writer.map_or(Ok(()), |log| log.close().map(drop))
     }
 
-    /// Begins a job. `Some`: what has come of it at once.
-    pub(super) fn begin(&mut self, job: Job) -> Result<Option<Event>, RunError> {
+    /// Begins a job. Reading for a learner waits for [`Self::read_on`].
+    pub(super) fn begin(&mut self, job: Job) -> Result<(), RunError> {
         match job {
             Job::SaveEpochs(epochs) => self.save_epochs(epochs),
             Job::Truncate { to, rebuild } => self.truncate(to, rebuild),
@@ -189,17 +208,18 @@ impl Journal {
                 let receiver = jute_stream::Receiver::new(self.record_bytes_max);
                 self.incoming = Some(Incoming { link, zxid, receiver });
             }
-            Job::ReadLog { link, from } => {
-                tracing::info!("the learner of link {} gets a snapshot, it is at {from}", link.0);
-                return Ok(Some(Event::LogRead { link, read: None }));
+            Job::ReadLog { link, from, newest } => {
+                let cursor = || Read { next: None, cursor: Some(self.store.log_cursor()) };
+                self.reads.entry(link).or_insert_with(cursor).next = Some((from, newest));
             }
             Job::Drain { generation } => {
                 self.incoming = None;
+                self.reads.clear();
                 self.draining = Some(generation);
             }
             Job::Halt => return Err(RunError::Halted),
         }
-        Ok(None)
+        Ok(())
     }
 
     fn save_epochs(&mut self, epochs: Epochs) {
@@ -252,8 +272,23 @@ impl Journal {
         });
     }
 
+    /// The learner has room: reads on for it.
+    pub(super) fn read_on(&mut self, link: Link) {
+        let Some(read) = self.reads.get_mut(&link) else { return };
+        let (Some((from, newest)), Some(mut cursor)) = (read.next.take(), read.cursor.take())
+        else {
+            return;
+        };
+        let durable = self.durable();
+        self.run("read-log", move || {
+            let read = cursor.read(from, durable, &newest);
+            Ok(Done::LogRead { link, read, cursor })
+        });
+    }
+
     /// A link has ended.
     pub(super) fn forget(&mut self, link: Link) {
+        self.reads.remove(&link);
         self.incoming.take_if(|incoming| incoming.link == link);
     }
 
@@ -287,6 +322,12 @@ impl Journal {
             Done::Refused { link, writer, error } => {
                 self.watch(writer);
                 Ended::Refused { link, error }
+            }
+            Done::LogRead { link, read, cursor } => {
+                if let Some(of_link) = self.reads.get_mut(&link) {
+                    of_link.cursor = Some(cursor);
+                }
+                Ended::Event(Event::LogRead { link, read })
             }
         }
     }

@@ -443,7 +443,10 @@ impl Sequencer {
             Effect::ReceiveSnapshot { link, zxid } => {
                 out.jobs.push(Job::ReceiveSnapshot { link, zxid });
             }
-            Effect::ReadLog { link, from } => out.jobs.push(Job::ReadLog { link, from }),
+            Effect::ReadLog { link, from } => {
+                let newest = self.committed.clone();
+                out.jobs.push(Job::ReadLog { link, from, newest });
+            }
             Effect::Drain { generation } => out.jobs.push(Job::Drain { generation }),
             Effect::Halt => out.jobs.push(Job::Halt),
             Effect::Lead { epoch, last_zxid } => self.lead(epoch, last_zxid, out),

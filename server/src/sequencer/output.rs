@@ -59,7 +59,6 @@ pub enum ToPeer {
 
 /// What the disk is told beside appending. Each is the [`menagerie_replication::Effect`] of its
 /// name, and comes back as the event that answers it.
-#[derive(Debug)]
 pub enum Job {
     SaveEpochs(Epochs),
     /// Comes back by [`super::Sequencer::on_truncated`]. With `rebuild` the tree has to be read
@@ -73,9 +72,11 @@ pub enum Job {
         link: Link,
         zxid: Zxid,
     },
+    /// `newest` is the state that would be sent instead.
     ReadLog {
         link: Link,
         from: Zxid,
+        newest: Root,
     },
     Drain {
         generation: u64,

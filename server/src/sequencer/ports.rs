@@ -31,6 +31,8 @@ pub(super) enum Came {
     Event(Event),
     /// A part of the snapshot that a leader sends.
     Portion { link: Link, bytes: Vec<u8> },
+    /// The learner has room for more of the log.
+    Room { link: Link },
 }
 
 impl Ports {
@@ -138,7 +140,7 @@ fn came(output: LearnerOutput) -> Option<Came> {
         LearnerOutput::Received { link, packet } => Event::Received { link, packet },
         LearnerOutput::Portion { link, bytes } => return Some(Came::Portion { link, bytes }),
         LearnerOutput::SnapshotSent { link } => Event::SnapshotSent { link },
-        LearnerOutput::Room { .. } => return None,
+        LearnerOutput::Room { link } => return Some(Came::Room { link }),
         LearnerOutput::Closed { link, reason } => {
             tracing::info!("link {} to a member ended: {reason}", link.0);
             Event::Closed { link }

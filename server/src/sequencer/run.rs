@@ -257,6 +257,7 @@ impl Running {
                     self.sequencer.on_event(event, now, &mut self.out);
                     self.append()?;
                 }
+                Came::Room { link } => self.journal.read_on(link),
                 Came::Portion { link, bytes } => {
                     let portion = self.journal.take_portion(link, &bytes);
                     self.answer_portion(link, portion, now);
@@ -314,21 +315,21 @@ impl Running {
         loop {
             self.sequencer.settle(&mut self.out);
             self.append()?;
-            let mut events = Vec::new();
             for job in self.out.jobs.drain(..) {
-                if let (Job::ReceiveSnapshot { link, .. }, Some(ports)) = (&job, &self.ports) {
-                    ports.tell(LearnerInput::ReceiveSnapshot { link: *link });
+                match (&job, &self.ports) {
+                    (&Job::ReceiveSnapshot { link, .. }, Some(ports)) => {
+                        ports.tell(LearnerInput::ReceiveSnapshot { link });
+                    }
+                    (&Job::ReadLog { link, .. }, Some(ports)) => {
+                        ports.tell(LearnerInput::WhenRoom { link });
+                    }
+                    _ => {}
                 }
-                events.extend(self.journal.begin(job)?);
+                self.journal.begin(job)?;
             }
             self.commit()?;
-            events.extend(self.journal.drained());
-            if events.is_empty() {
-                break;
-            }
-            for event in events {
-                self.sequencer.on_event(event, now, &mut self.out);
-            }
+            let Some(event) = self.journal.drained() else { break };
+            self.sequencer.on_event(event, now, &mut self.out);
         }
         if let Some(ports) = &self.ports {
             ports.send(&mut self.out);
