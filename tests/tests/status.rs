@@ -3,6 +3,8 @@
 
 use menagerie_tests::ServerConfig;
 use menagerie_tests::apache::Apache;
+use menagerie_tests::ensemble::node::Flavor;
+use menagerie_tests::ensemble::{Ensemble, Network, Plan};
 use menagerie_tests::raw_client::RawClient;
 use menagerie_tests::server::{Menagerie, binary};
 use rustix::fd::OwnedFd;
@@ -129,6 +131,72 @@ fn apache_has_a_row_like_our_own() {
     assert_eq!(null_keys(&rows[0]), null_keys(&rows[1]), "{rows:?}");
     assert_eq!((&rows[0]["role"], &rows[1]["role"]), (&"standalone".into(), &"standalone".into()));
     assert!(rows[0]["version"].as_str().unwrap().starts_with("3.9.4-"), "{rows:?}");
+}
+
+/// Asks until all members tell the same zxid: nobody writes, but a commit may be on its way.
+fn rows_of_members_at_rest(ensemble: &Ensemble) -> (Vec<Value>, Option<i32>) {
+    let asked = std::iter::repeat_with(|| rows_of(&ensemble.clients())).take(100);
+    let mut at_rest =
+        asked.filter(|(rows, _)| rows.iter().all(|row| row["zxid"] == rows[0]["zxid"]));
+    at_rest.next().expect("members at rest")
+}
+
+/// The same of both, so that the table holds for an ensemble of both.
+fn members_have_rows_that_tell_their_roles(flavor: Flavor) {
+    let plan = Plan { network: Network::Direct, ..Plan::new(flavor, 3, 1) };
+    let mut ensemble = Ensemble::start(&plan);
+    let leader = ensemble.wait_for_leader();
+    let mut client = RawClient::connect(ensemble.node(1).client(), 10_000).expect("it serves");
+    client.create("/a", b"", 0).expect("it serves");
+    ensemble.wait_until_in_sync();
+    let (rows, code) = rows_of_members_at_rest(&ensemble);
+    assert_eq!(code, Some(0), "{rows:?}");
+    for (id, row) in (1..).zip(&rows) {
+        let role = match id {
+            4 => "observer",
+            id if id == leader => "leader",
+            _ => "follower",
+        };
+        assert_eq!((&row["serving"], &row["role"]), (&true.into(), &role.into()), "{row}");
+        assert_eq!((&row["epoch"], &row["lag"]), (&1.into(), &0.into()), "{row}");
+        assert_eq!((&row["quorum_size"], &row["sessions"]), (&3.into(), &1.into()), "{row}");
+        let of_leader = |key| if id == leader { Value::from(key) } else { Value::Null };
+        assert_eq!(row["learners"], of_leader(3), "{row}");
+        assert_eq!(row["synced_followers"], of_leader(2), "{row}");
+        assert_eq!(row["synced_observers"], of_leader(1), "{row}");
+    }
+
+    for id in ensemble.ids() {
+        let mut client = RawClient::connect(ensemble.node(id).client(), 10_000).expect("it serves");
+        let (config, _) =
+            client.get_data("/zookeeper/config").expect("it serves").expect("a member has it");
+        let conf = ensemble.node(id).ask("conf").expect("it serves");
+        let (_, membership) = conf.split_once("membership: \n").expect("a member tells of it");
+        assert_eq!(String::from_utf8_lossy(&config), membership, "server {id}");
+        assert!(conf.contains(&format!("\nserverId={id}\n")), "{conf}");
+        client.close().expect("it serves");
+    }
+
+    let voters = ensemble.voters();
+    for id in &voters[1..] {
+        ensemble.node(*id).kill();
+    }
+    client.read_end().expect("without a quorum nobody is served");
+    let (rows, code) = rows_of(&ensemble.clients());
+    assert_eq!(code, Some(1), "{rows:?}");
+    let notes: Vec<_> = rows.iter().map(|row| row["note"].as_str()).collect();
+    let (silent, gone) = (Some("not serving requests"), Some("refuses connections"));
+    assert_eq!(notes[..3], [silent, gone, gone], "{rows:?}");
+}
+
+#[test]
+fn apaches_members_have_rows_that_tell_their_roles() {
+    members_have_rows_that_tell_their_roles(Flavor::Apache);
+}
+
+#[test]
+fn our_members_have_rows_that_tell_their_roles() {
+    members_have_rows_that_tell_their_roles(Flavor::Menagerie);
 }
 
 #[test]
