@@ -207,6 +207,16 @@ fn apaches_ensembles_answer_as_captured() {
 }
 
 #[test]
+fn the_only_member_of_an_ensemble_answers_as_captured() {
+    check_ensemble("client-ensemble1", Flavor::Menagerie, 1, &alone());
+}
+
+#[test]
+fn members_answer_as_captured_wherever_a_client_connects() {
+    check_ensemble("client-ensemble3", Flavor::Menagerie, 3, &three());
+}
+
+#[test]
 fn every_deviation_names_a_step_and_differs_from_it() {
     let deviations = Deviations::load();
     for file in deviations.files() {
