@@ -6,15 +6,20 @@
 //! broken.
 
 use clap::{Parser, ValueEnum};
-use menagerie_tests::ensemble::Plan;
+use menagerie_tests::ensemble::namespaces;
 use menagerie_tests::ensemble::nemesis::Amounts;
 use menagerie_tests::ensemble::node::Flavor;
 use menagerie_tests::ensemble::run::{Report, run};
 use menagerie_tests::ensemble::workload::Load;
+use menagerie_tests::ensemble::{Network, Plan};
 use menagerie_tests::random::Random;
 use std::io::Write as _;
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// Room for a few log segments and snapshots.
+const DISK_MB: u32 = 128;
+const SEGMENT_KB: u32 = 4096;
 
 #[derive(Debug, Parser)]
 struct Arguments {
@@ -38,6 +43,12 @@ struct Arguments {
     /// Servers that lose their data.
     #[arg(long, default_value_t = 0)]
     wipes: usize,
+    /// Servers without room on their disk. Needs namespaces for small disks.
+    #[arg(long, default_value_t = 0)]
+    full_disks: usize,
+    /// What stands between the servers.
+    #[arg(long, value_enum, default_value_t = Between::Relays)]
+    network: Between,
     /// Faults of one ensemble; then its history is checked and a new one starts.
     #[arg(long, default_value_t = 40)]
     episode: usize,
@@ -59,8 +70,19 @@ enum Servers {
     Mixed,
 }
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Between {
+    /// On loopback, without privileges.
+    Relays,
+    /// Each server in a network namespace.
+    Namespaces,
+}
+
 fn main() -> std::io::Result<ExitCode> {
     let arguments = Arguments::parse();
+    if arguments.network == Between::Namespaces || arguments.full_disks > 0 {
+        namespaces::enter().map_err(std::io::Error::other)?;
+    }
     let clock = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let seed = arguments.seed.unwrap_or(clock.as_secs());
     let plan = plan(&arguments);
@@ -70,8 +92,9 @@ fn main() -> std::io::Result<ExitCode> {
         partitions: arguments.partitions,
         delays: arguments.delays,
         wipes: arguments.wipes,
+        full_disks: arguments.full_disks,
     };
-    let faults = amounts.schedule(arguments.observers, &mut Random::new(seed));
+    let faults = amounts.schedule(&plan, &mut Random::new(seed));
     let mut episodes: Vec<_> = faults.chunks(arguments.episode.max(1)).collect();
     if episodes.is_empty() {
         episodes.push(&[]);
@@ -101,6 +124,14 @@ fn plan(arguments: &Arguments) -> Plan {
     };
     let mut plan = Plan::new(Flavor::Menagerie, 0, 0);
     plan.voters = (0..arguments.nodes).map(flavors).collect();
+    plan.network = match arguments.network {
+        Between::Relays => Network::Relayed,
+        Between::Namespaces => Network::Namespaces,
+    };
+    if arguments.full_disks > 0 {
+        plan.disk_mb = Some(DISK_MB);
+        plan.config = plan.config.key("preAllocSize", SEGMENT_KB);
+    }
     plan.observers =
         (arguments.nodes..arguments.nodes + arguments.observers).map(flavors).collect();
     plan

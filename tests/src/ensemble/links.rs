@@ -13,11 +13,21 @@ use std::time::{Duration, Instant};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Link {
     pub blocked: bool,
+    /// Packets are lost. Only between namespaces: a relay has bytes, not packets.
+    pub lossy: bool,
+    /// Only over relays.
     pub delay: Duration,
 }
 
 impl Link {
-    pub const BLOCKED: Self = Self { blocked: true, delay: Duration::ZERO };
+    const OPEN: Self = Self { blocked: false, lossy: false, delay: Duration::ZERO };
+    pub const BLOCKED: Self = Self { blocked: true, ..Self::OPEN };
+    pub const LOSSY: Self = Self { lossy: true, ..Self::OPEN };
+
+    #[must_use]
+    pub const fn slow(delay: Duration) -> Self {
+        Self { delay, ..Self::OPEN }
+    }
 }
 
 /// All directions; those not named are open and immediate.
@@ -94,7 +104,7 @@ mod tests {
         std::thread::scope(|scope| {
             let waiting = scope.spawn(|| links.pass(1, 2, began));
             let delay = Duration::from_millis(30);
-            links.set(1, 2, Link { blocked: false, delay });
+            links.set(1, 2, Link::slow(delay));
             assert!(waiting.join().unwrap());
             assert!(began.elapsed() >= delay);
         });

@@ -3,13 +3,15 @@
 //! An [`Ensemble`] starts [`Node`]s that know each other, says who leads, and is where faults are
 //! done: processes are killed, paused and emptied, links between servers are blocked and delayed
 //! ([`links`]). The servers speak to each other through relays of this process ([`relay`]), so that
-//! all this works on loopback and without privileges; with [`Network::Direct`] nothing stands
-//! between them, for figures of time. Everything dies with the test.
+//! all this works on loopback and without privileges; or each lives in a network namespace
+//! ([`namespaces`]); with [`Network::Direct`] nothing stands between them, for figures of time.
+//! Everything dies with the test.
 
 pub mod client;
 pub mod join;
 pub mod journal;
 pub mod links;
+pub mod namespaces;
 pub mod nemesis;
 pub mod node;
 pub mod relay;
@@ -23,6 +25,7 @@ use crate::scratch::Scratch;
 use crate::server_config::free_address;
 use client::Servers;
 use links::{Link, Links};
+use namespaces::{Namespaces, SmallDisk};
 use node::{Flavor, Mode, Node};
 use relay::{Port, Relays};
 use std::collections::BTreeMap;
@@ -41,6 +44,16 @@ pub enum Network {
     Direct,
     /// Loopback, and a relay for every server and peer.
     Relayed,
+    /// A network namespace for each server, on one bridge.
+    Namespaces,
+}
+
+/// What stands between the servers of a running ensemble.
+#[derive(Debug)]
+enum Between {
+    Nothing,
+    Relays(Relays, Arc<Links>),
+    Namespaces(Namespaces),
 }
 
 /// An ensemble to be.
@@ -53,6 +66,9 @@ pub struct Plan {
     /// Keys for all servers, beside those that name the members and ports.
     pub config: ServerConfig,
     pub network: Network,
+    /// Gives each server a disk of its own of this size, which can be filled up. Needs namespaces
+    /// ([`namespaces::enter`]).
+    pub disk_mb: Option<u32>,
 }
 
 impl Plan {
@@ -70,6 +86,7 @@ impl Plan {
             observers: vec![flavor; observers],
             config,
             network: Network::Relayed,
+            disk_mb: None,
         }
     }
 }
@@ -79,8 +96,8 @@ impl Plan {
 pub struct Ensemble {
     // In the order in which they must end.
     nodes: BTreeMap<u64, Node>,
-    relays: Option<Relays>,
-    links: Arc<Links>,
+    between: Between,
+    disks: Vec<SmallDisk>,
     scratch: Scratch,
 }
 
@@ -108,37 +125,34 @@ impl Ensemble {
         let scratch = Scratch::new("ensemble");
         let flavors: Vec<_> = plan.voters.iter().chain(&plan.observers).copied().collect();
         let ids = 1..=flavors.len() as u64;
-        let servers: BTreeMap<u64, [SocketAddr; 2]> =
-            ids.clone().map(|id| (id, [free_address(), free_address()])).collect();
-        let clients: BTreeMap<u64, SocketAddr> =
-            ids.clone().map(|id| (id, free_address())).collect();
-        let links = Arc::new(Links::default());
-        let relays = (plan.network == Network::Relayed).then(|| {
-            let relays = Relays::start(&servers, Arc::clone(&links));
-            relays.expect("loopback has ports for every pair of servers")
-        });
+        let (between, servers) = connect(plan.network, ids.clone());
         let is_observer = |id: u64| id > plan.voters.len() as u64;
-        let node = |(id, flavor)| {
+        let mut disks = Vec::new();
+        let mut nodes = BTreeMap::new();
+        for (id, flavor) in ids.zip(flavors) {
             let mut config = plan.config.clone();
-            for (&peer, &[quorum, election]) in &servers {
-                let address = |port, own| match &relays {
-                    Some(relays) if peer != id => relays.address(id, peer, port),
-                    _ => own,
-                };
-                let quorum = address(Port::Quorum, quorum);
-                let election = address(Port::Election, election).port();
+            for (&peer, addresses) in &servers {
+                let (quorum, election) = between.seen_by(id, peer, addresses);
                 let role = if is_observer(peer) { "observer" } else { "participant" };
-                let member = format!("{quorum}:{election}:{role};{}", clients[&peer]);
-                config = config.key(&format!("server.{peer}"), member);
+                let line = format!("{quorum}:{}:{role}", election.port());
+                config = config.key(&format!("server.{peer}"), line);
             }
             if is_observer(id) {
                 config = config.key("peerType", "observer");
             }
             let directory = scratch.path().join(format!("node{id}"));
-            (id, Node::new(id, flavor, is_observer(id), clients[&id], config, directory))
-        };
-        let nodes = ids.zip(flavors).map(node).collect();
-        Self { nodes, relays, links, scratch }
+            if let Some(size_mb) = plan.disk_mb {
+                let disk = SmallDisk::mount(directory.clone(), size_mb);
+                disks.push(disk.unwrap_or_else(|error| panic!("{error}")));
+            }
+            let client = servers[&id].client;
+            let mut node = Node::new(id, flavor, is_observer(id), client, config, directory);
+            if plan.network == Network::Namespaces {
+                node.enclose();
+            }
+            nodes.insert(id, node);
+        }
+        Self { nodes, between, disks, scratch }
     }
 
     /// The directory that holds a directory for each server.
@@ -234,23 +248,57 @@ impl Ensemble {
         self.come_together().unwrap_or_else(|error| panic!("{error}"));
     }
 
+    /// What stands between the servers.
+    #[must_use]
+    pub const fn network(&self) -> Network {
+        match self.between {
+            Between::Nothing => Network::Direct,
+            Between::Relays(..) => Network::Relayed,
+            Between::Namespaces(_) => Network::Namespaces,
+        }
+    }
+
+    /// The servers have small disks of their own.
+    #[must_use]
+    pub const fn has_small_disks(&self) -> bool {
+        !self.disks.is_empty()
+    }
+
     /// Changes the link from one server to another.
     ///
     /// # Panics
     /// When nothing stands between the servers.
     pub fn set_link(&self, from: u64, to: u64, link: Link) {
-        assert!(self.relays.is_some(), "a direct network has no links to break");
-        self.links.set(from, to, link);
+        match &self.between {
+            Between::Nothing => panic!("a direct network has no links to break"),
+            Between::Relays(_, links) => links.set(from, to, link),
+            Between::Namespaces(namespaces) => {
+                namespaces.set(from, to, link).unwrap_or_else(|error| panic!("{error}"));
+            }
+        }
     }
 
     /// Opens every link.
+    ///
+    /// # Panics
+    /// When the packet filter does not take it.
     pub fn heal_links(&self) {
-        self.links.heal();
+        match &self.between {
+            Between::Nothing => {}
+            Between::Relays(_, links) => links.heal(),
+            Between::Namespaces(namespaces) => {
+                namespaces.heal().unwrap_or_else(|error| panic!("{error}"));
+            }
+        }
     }
 
     /// Breaks every connection between two servers; they may connect again at once.
+    ///
+    /// # Panics
+    /// When they do not pass through relays.
     pub fn sever(&self, one: u64, other: u64) {
-        self.relays.as_ref().expect("connections pass through relays").sever(one, other);
+        let Between::Relays(relays, _) = &self.between else { panic!("there are no relays") };
+        relays.sever(one, other);
     }
 
     fn running(&self) -> impl Iterator<Item = &Node> {
@@ -273,6 +321,56 @@ impl Ensemble {
                 return Err(format!("no {what} within {START_TIME_MAX:?}\n{}", nodes.join("\n")));
             }
             std::thread::sleep(PROBE_INTERVAL);
+        }
+    }
+}
+
+/// Where a server listens.
+#[derive(Clone, Copy, Debug)]
+struct Addresses {
+    client: SocketAddr,
+    quorum: SocketAddr,
+    election: SocketAddr,
+}
+
+/// Addresses for all servers, and what stands between them.
+fn connect(
+    network: Network,
+    ids: std::ops::RangeInclusive<u64>,
+) -> (Between, BTreeMap<u64, Addresses>) {
+    if network == Network::Namespaces {
+        let namespaces = Namespaces::start(ids.clone().collect());
+        let namespaces = namespaces.unwrap_or_else(|error| panic!("{error}"));
+        let addresses = |id| Addresses {
+            client: namespaces.address(id, 2181),
+            quorum: namespaces.address(id, 2888),
+            election: namespaces.address(id, 3888),
+        };
+        let servers = ids.map(|id| (id, addresses(id))).collect();
+        return (Between::Namespaces(namespaces), servers);
+    }
+    let addresses =
+        |_| Addresses { client: free_address(), quorum: free_address(), election: free_address() };
+    let servers: BTreeMap<_, _> = ids.map(|id| (id, addresses(id))).collect();
+    if network == Network::Direct {
+        return (Between::Nothing, servers);
+    }
+    let links = Arc::new(Links::default());
+    let ports = servers.iter().map(|(id, it)| (*id, [it.quorum, it.election])).collect();
+    let relays = Relays::start(&ports, Arc::clone(&links));
+    let relays = relays.expect("loopback has ports for every pair of servers");
+    (Between::Relays(relays, links), servers)
+}
+
+impl Between {
+    /// The quorum and election ports of `peer` as server `id` must know them.
+    fn seen_by(&self, id: u64, peer: u64, own: &Addresses) -> (SocketAddr, SocketAddr) {
+        match self {
+            Self::Relays(relays, _) if peer != id => {
+                let address = |port| relays.address(id, peer, port);
+                (address(Port::Quorum), address(Port::Election))
+            }
+            _ => (own.quorum, own.election),
         }
     }
 }

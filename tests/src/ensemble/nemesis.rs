@@ -5,8 +5,8 @@
 //! sync or goes on at once with servers that still catch up. More than the durability of ZAB allows
 //! is never asked: a disk is emptied only when all others have what it had, and only one.
 
-use super::Ensemble;
 use super::links::Link;
+use super::{Ensemble, Network, Plan};
 use crate::random::Random;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -52,8 +52,12 @@ pub enum Fault {
     Delay,
     /// Connections break and may come back at once.
     Sever,
+    /// Links lose packets.
+    Loss,
     /// A server loses its data.
     Wipe,
+    /// A server has no room left on its disk.
+    FullDisk,
 }
 
 impl Fault {
@@ -70,7 +74,16 @@ impl Fault {
         Self::MuteFollower,
         Self::Ring,
     ];
-    pub const DELAYS: [Self; 2] = [Self::Delay, Self::Sever];
+    pub const DELAYS: [Self; 3] = [Self::Delay, Self::Sever, Self::Loss];
+
+    /// Whether it can be done on such a network.
+    const fn is_possible(self, network: Network) -> bool {
+        match self {
+            Self::Delay | Self::Sever => matches!(network, Network::Relayed),
+            Self::Loss => matches!(network, Network::Namespaces),
+            _ => true,
+        }
+    }
 }
 
 /// How many faults of each class.
@@ -81,23 +94,25 @@ pub struct Amounts {
     pub partitions: usize,
     pub delays: usize,
     pub wipes: usize,
+    pub full_disks: usize,
 }
 
 impl Amounts {
     /// The faults in the order in which they will be done.
     #[must_use]
-    pub fn schedule(&self, observers: usize, random: &mut Random) -> Vec<Fault> {
+    pub fn schedule(&self, plan: &Plan, random: &mut Random) -> Vec<Fault> {
         let mut faults = Vec::new();
-        let kills: Vec<_> = Fault::KILLS
-            .into_iter()
-            .filter(|fault| *fault != Fault::KillObserver || observers > 0)
-            .collect();
-        let classes: [(usize, &[Fault]); 5] = [
+        let mut kills = Fault::KILLS.to_vec();
+        kills.retain(|fault| *fault != Fault::KillObserver || !plan.observers.is_empty());
+        let mut delays = Fault::DELAYS.to_vec();
+        delays.retain(|fault| fault.is_possible(plan.network));
+        let classes: [(usize, &[Fault]); 6] = [
             (self.kills, &kills),
             (self.pauses, &Fault::PAUSES),
             (self.partitions, &Fault::PARTITIONS),
-            (self.delays, &Fault::DELAYS),
+            (self.delays, &delays),
             (self.wipes, &[Fault::Wipe]),
+            (self.full_disks, &[Fault::FullDisk]),
         ];
         for (amount, class) in classes {
             faults.extend((0..amount).map(|_| *random.pick(class)));
@@ -152,6 +167,7 @@ impl<'e> Nemesis<'e> {
                 self.ensemble.node(victim).go_on();
             }
             Fault::Wipe => self.wipe().map_err(error)?,
+            Fault::FullDisk => self.fill_disk(),
             Fault::Sever => self.sever(),
             _ => {
                 for ((from, to), link) in self.links(fault) {
@@ -196,6 +212,19 @@ impl<'e> Nemesis<'e> {
         self.ensemble.come_together()
     }
 
+    /// A server that finds no room may end by itself: it comes back when there is room.
+    fn fill_disk(&mut self) {
+        let victim = *self.random.pick(&self.ensemble.ids());
+        let node = self.ensemble.node(victim);
+        node.fill_disk().expect("a small disk can be filled up");
+        self.pass(FAULT_MS);
+        let node = self.ensemble.node(victim);
+        node.free_disk().expect("the filler can be removed");
+        if !node.is_running() {
+            node.kill();
+        }
+    }
+
     fn sever(&mut self) {
         let ids = self.ensemble.ids();
         for (index, &one) in ids.iter().enumerate() {
@@ -238,12 +267,12 @@ impl<'e> Nemesis<'e> {
             .flat_map(|&from| ids.iter().map(move |&to| (from, to)))
             .filter(|(from, to)| from != to)
             .collect();
+        if fault == Fault::Loss {
+            return pairs.into_iter().map(|pair| (pair, Link::LOSSY)).collect();
+        }
         if fault == Fault::Delay {
             let mut delay = || Duration::from_millis(self.random.between(DELAY_MS) as u64);
-            return pairs
-                .into_iter()
-                .map(|pair| (pair, Link { blocked: false, delay: delay() }))
-                .collect();
+            return pairs.into_iter().map(|pair| (pair, Link::slow(delay()))).collect();
         }
         let victim =
             if matches!(fault, Fault::Split | Fault::Ring) { 0 } else { self.victim(fault) };
@@ -291,15 +320,19 @@ impl fmt::Display for Fault {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ensemble::node::Flavor;
 
     #[test]
     fn a_seed_repeats_the_schedule_and_the_amounts_are_kept() {
-        let amounts = Amounts { kills: 20, pauses: 3, partitions: 10, delays: 2, wipes: 1 };
-        let schedule = amounts.schedule(0, &mut Random::new(5));
-        assert_eq!(schedule, amounts.schedule(0, &mut Random::new(5)));
+        let amounts =
+            Amounts { kills: 20, pauses: 3, partitions: 10, delays: 3, ..Default::default() };
+        let plan = Plan::new(Flavor::Apache, 3, 0);
+        let schedule = amounts.schedule(&plan, &mut Random::new(5));
+        assert_eq!(schedule, amounts.schedule(&plan, &mut Random::new(5)));
         assert_eq!(schedule.len(), 36);
         assert_eq!(schedule.iter().filter(|fault| Fault::KILLS.contains(fault)).count(), 20);
         assert!(!schedule.contains(&Fault::KillObserver), "there is none");
+        assert!(!schedule.contains(&Fault::Loss), "relays have no packets");
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! four-letter words. What a process wrote to stderr is kept in the node's directory over all its
 //! lives.
 
+use super::namespaces;
 use crate::ServerConfig;
 use crate::child_process::ChildProcess;
 use crate::raw_client::{Introduction, RawClient, four_letter_within};
@@ -13,7 +14,7 @@ use menagerie_wire::proto::PathWatch;
 use rustix::process::Signal;
 use std::fmt;
 use std::fs;
-use std::io::Write as _;
+use std::io::{self, Write as _};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitStatus;
@@ -59,6 +60,8 @@ pub struct Node {
     process: Option<ChildProcess>,
     paused: bool,
     directory: PathBuf,
+    /// It lives in a network namespace of its own.
+    enclosed: bool,
 }
 
 impl Node {
@@ -76,7 +79,13 @@ impl Node {
             Flavor::Apache => config.key("admin.enableServer", false),
             Flavor::Menagerie => config,
         };
-        Self { id, flavor, observer, client, config, process: None, paused: false, directory }
+        let (process, paused, enclosed) = (None, false, false);
+        Self { id, flavor, observer, client, config, process, paused, directory, enclosed }
+    }
+
+    /// From now on it starts in its network namespace.
+    pub(super) const fn enclose(&mut self) {
+        self.enclosed = true;
     }
 
     #[must_use]
@@ -138,6 +147,9 @@ impl Node {
             Flavor::Apache => apache::command(&self.config, &zoo_cfg),
             Flavor::Menagerie => server::command(&self.config, &zoo_cfg),
         };
+        if self.enclosed {
+            command = namespaces::enclosed(self.id, &command);
+        }
         let process = ChildProcess::spawn(command.current_dir(&self.directory));
         self.process = Some(process.expect("the server's program is installed"));
     }
@@ -193,6 +205,39 @@ impl Node {
         }
     }
 
+    /// Leaves no room on a small disk.
+    ///
+    /// # Errors
+    /// When something else than a full disk stops it.
+    pub fn fill_disk(&self) -> io::Result<()> {
+        let mut filler = fs::File::create(self.filler())?;
+        // Smaller and smaller, until not even a byte fits.
+        for length in [1 << 20, 1 << 12, 1] {
+            let piece = vec![b'x'; length];
+            let error = loop {
+                if let Err(error) = filler.write_all(&piece) {
+                    break error;
+                }
+            };
+            if error.kind() != io::ErrorKind::StorageFull {
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes room again.
+    ///
+    /// # Errors
+    /// When the disk was not filled up.
+    pub fn free_disk(&self) -> io::Result<()> {
+        fs::remove_file(self.filler())
+    }
+
+    fn filler(&self) -> PathBuf {
+        self.directory.join("filler")
+    }
+
     /// The answer to a four-letter word; `None` from a server that does not answer.
     #[must_use]
     pub fn ask(&self, word: &str) -> Option<String> {
@@ -213,7 +258,7 @@ impl Node {
     ///
     /// # Errors
     /// When the server does not serve.
-    pub fn mark(&self) -> std::io::Result<i64> {
+    pub fn mark(&self) -> io::Result<i64> {
         let answer_time_max = MARK_TIME_MAX;
         let introduction = Introduction { answer_time_max, ..Introduction::new(10_000) };
         // The session's own creation is the transaction.

@@ -141,12 +141,13 @@ impl fmt::Display for Report {
         for path in &self.kept {
             writeln!(f, "kept: {}", path.display())?;
         }
-        let classes: [(&str, &[Fault]); 5] = [
+        let classes: [(&str, &[Fault]); 6] = [
             ("kills", &Fault::KILLS),
             ("pauses", &Fault::PAUSES),
             ("partitions", &Fault::PARTITIONS),
             ("delays", &Fault::DELAYS),
             ("wipes", &[Fault::Wipe]),
+            ("full disks", &[Fault::FullDisk]),
         ];
         for (name, class) in classes {
             let done = |fault: &Fault| Some(format!("{fault} {}", self.faults.get(fault)?));

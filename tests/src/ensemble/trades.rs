@@ -65,13 +65,15 @@ pub(super) struct Worker {
     /// The version of each key as last seen.
     versions: [i32; KEYS],
     queued: VecDeque<String>,
+    pipelines_lost: u64,
 }
 
 impl Worker {
     pub(super) fn new(client: Client, seed: u64, stop: Arc<AtomicBool>) -> Self {
         let random = Random::new(seed.wrapping_mul(31));
         let queued = VecDeque::new();
-        Self { client, random, stop, written: 0, versions: [0; KEYS], queued }
+        let (written, versions, pipelines_lost) = (0, [0; KEYS], 0);
+        Self { client, random, stop, written, versions, queued, pipelines_lost }
     }
 
     fn stopped(&self) -> bool {
@@ -252,8 +254,10 @@ impl Worker {
         self.client.events.clear();
     }
 
+    /// After lost replies it goes on with another node: how many of a pipeline's writes happened
+    /// is asked about one node only once.
     fn pipeline(&mut self) {
-        let own = format!("{ROOT}/line{}", self.client.number());
+        let own = format!("{ROOT}/line{}-{}", self.client.number(), self.pipelines_lost);
         let mut requests = Vec::new();
         for _ in 0..=self.random.below(PIPELINED_MAX) {
             let path = own.clone();
@@ -268,7 +272,9 @@ impl Worker {
                 }
             });
         }
-        for answer in self.client.call_all(requests) {
+        let answers = self.client.call_all(requests);
+        self.pipelines_lost += u64::from(answers.iter().any(Option::is_none));
+        for answer in answers {
             self.enqueue(answer.and_then(Result::ok));
         }
     }
