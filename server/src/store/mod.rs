@@ -23,6 +23,8 @@ mod keep;
 mod log_cursor;
 mod manifest;
 mod recovered;
+#[cfg(test)]
+mod schedule;
 mod send;
 #[cfg(test)]
 mod testing;
@@ -40,7 +42,6 @@ use menagerie_engine::snapshot::{SnapshotDirectory, SnapshotError, Snapshots};
 use menagerie_engine::wal::{LogEnd, SegmentPool, Settings, WalError, Writer};
 use thiserror::Error;
 
-pub use install::{InstallError, Installed};
 pub use log_cursor::LogCursor;
 pub use manifest::HistoryNumber;
 pub use send::send_snapshot;

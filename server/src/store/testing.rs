@@ -134,7 +134,11 @@ impl Server {
 
     /// Keeps one snapshot, and the log behind it.
     pub(super) fn purge_to_newest(&self) {
-        self.store.purge(Retention { snapshots: 1, bytes_max: None }).unwrap();
+        self.try_purge_to_newest().unwrap();
+    }
+
+    pub(super) fn try_purge_to_newest(&self) -> Result<(), StoreError> {
+        self.store.purge(Retention { snapshots: 1, bytes_max: None })
     }
 }
 
