@@ -115,7 +115,9 @@ impl Sequencer {
         if valid && let Some(old) = self.owners.take_over(session, Owner::at(link)) {
             out.tell(old.shard, ToShard::Evict { connection: old });
         }
-        self.step(Event::RevalidateAnswered { link, session, valid });
+        // Behind what the session asked for elsewhere: it is told apart from what it asks for next.
+        let answered = Event::RevalidateAnswered { link, session, valid };
+        self.deferred.push_back((self.last_prepared, answered));
     }
 
     pub(super) fn delete_due(&mut self) {
@@ -155,7 +157,7 @@ impl Sequencer {
         self.scratch.clear();
         let digest = executed.digest.filter(|_| self.settings.digests);
         executed.txn.encode(digest, &mut self.scratch);
-        if !self.alone {
+        if !self.node.is_alone() {
             self.counters.roles.record_proposal(self.scratch.len());
         }
         let txn = self.scratch.as_slice().into();

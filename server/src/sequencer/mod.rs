@@ -118,10 +118,6 @@ pub struct Sequencer {
     settings: Settings,
     node: Node,
     career: Career,
-    /// Whether it is its own ensemble by configuration.
-    alone: bool,
-    /// What votes say of the configuration.
-    membership: Arc<str>,
     /// How to start, until that is done.
     recovered: Option<Recovered>,
     effects: Effects,
@@ -158,8 +154,8 @@ pub struct Sequencer {
     /// The round of touches being collected, and how many shards have not answered.
     collecting: Option<(u64, u16)>,
     rounds: u64,
-    /// Events that may make the node send a snapshot: they wait for the root to be exact.
-    deferred: VecDeque<Event>,
+    /// Events that wait until everything up to a zxid is shown, and all that is committed.
+    deferred: VecDeque<(Zxid, Event)>,
     /// Reused for encoding.
     scratch: Vec<u8>,
 
@@ -176,7 +172,6 @@ impl Sequencer {
         let last = first_free(tree.view().last_zxid());
         let node = Node::standalone(settings.server);
         let mut sequencer = Self::new(settings, node, Recovered::alone(last), tree, now);
-        sequencer.alone = true;
         sequencer.last_prepared = last;
         sequencer.begin_sessions();
         sequencer
@@ -192,11 +187,8 @@ impl Sequencer {
         now: Now,
     ) -> Self {
         roles::name_members(&mut tree, &member.membership, now);
-        let membership = Arc::clone(member.membership.text());
         assert!(tree.view().last_zxid() == recovered.last_logged, "the tree is where the log ends");
-        let mut sequencer = Self::new(settings, Node::new(member), recovered, tree, now);
-        sequencer.membership = membership;
-        sequencer
+        Self::new(settings, Node::new(member), recovered, tree, now)
     }
 
     fn new(settings: Settings, node: Node, recovered: Recovered, mut tree: Tree, now: Now) -> Self {
@@ -205,8 +197,6 @@ impl Sequencer {
             tree,
             node,
             career: Career::new(now.monotonic_ms),
-            alone: false,
-            membership: Arc::from(""),
             recovered: Some(recovered),
             effects: Effects::new(),
             now,
@@ -253,7 +243,7 @@ impl Sequencer {
     pub fn standing(&self, now: Now) -> Standing {
         let serving = match self.part {
             Part::Idle => false,
-            Part::Leading => self.alone || self.settings.leader_serves,
+            Part::Leading => self.node.is_alone() || self.settings.leader_serves,
             Part::Learning => true,
         };
         self.career.standing(&self.node, serving, now.monotonic_ms)
@@ -317,7 +307,7 @@ impl Sequencer {
             Event::LogRead { .. } | Event::Received { packet: Packet::AckEpoch { .. }, .. }
                 if self.part == Part::Leading && !self.is_settled() =>
             {
-                self.deferred.push_back(event);
+                self.deferred.push_back((Zxid::ZERO, event));
                 return;
             }
             Event::Closed { link } => self.owners.forget(*link),
@@ -368,7 +358,8 @@ impl Sequencer {
                 return;
             }
             let ended = self.syncs.take_ended();
-            let deferred = self.deferred.pop_front();
+            let is_due = |(after, _): &mut (Zxid, Event)| !self.tail.reaches(*after);
+            let deferred = self.deferred.pop_front_if(is_due);
             if ended.is_empty() && deferred.is_none() {
                 return;
             }
@@ -378,7 +369,7 @@ impl Sequencer {
                     self.on_request(message, out);
                 }
             }
-            if let Some(event) = deferred {
+            if let Some((_, event)) = deferred {
                 self.step(event);
             }
             self.carry_out(out);
@@ -413,7 +404,7 @@ impl Sequencer {
         count(&effect, self.part == Part::Learning, &mut self.counters.roles);
         match effect {
             Effect::Append { zxid, txn } => {
-                if !self.alone {
+                if !self.node.is_alone() {
                     self.tail.push(zxid, Arc::clone(&txn));
                 }
                 out.appends.push((zxid, txn));
@@ -432,7 +423,7 @@ impl Sequencer {
             Effect::StopListening => out.peers.push(ToPeer::StopListening),
             Effect::Connect { leader } => out.peers.push(ToPeer::Connect { leader }),
             Effect::Notify { to, state, vote } => {
-                let config = String::from(&*self.membership);
+                let config = String::from(&**self.node.membership().text());
                 out.votes.push((to, Notification::new(state, vote, config)));
             }
             Effect::SaveEpoch { epochs } => out.jobs.push(Job::SaveEpochs(epochs)),

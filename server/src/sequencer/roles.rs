@@ -31,7 +31,7 @@ impl Sequencer {
     pub(super) fn lead(&mut self, epoch: Epoch, last_zxid: Zxid, out: &mut Output) {
         tracing::info!("leading in epoch {epoch} from {last_zxid}");
         self.part = Part::Leading;
-        if self.alone {
+        if self.node.is_alone() {
             assert!(last_zxid == self.last_prepared, "leading from what is prepared");
             return;
         }
