@@ -237,9 +237,9 @@ impl Shard {
     fn on_close_session(&mut self, index: u32, xid: Xid) {
         let Some(key) = self.key_at(index) else { return };
         let Some(connection) = self.connections.at(index) else { return };
-        let session = connection.session;
+        let (session, seal_before) = (connection.session, connection.parked > 0);
         self.owe(index, Slot::Close);
-        self.outbox.push(ToSequencer::Close { connection: key, session, xid });
+        self.outbox.push(ToSequencer::Close { connection: key, session, xid, seal_before });
     }
 
     fn on_auth(&mut self, index: u32, xid: Xid, body: &[u8]) {

@@ -60,6 +60,15 @@ fn a_read_behind_a_write_waits_for_it_and_sees_no_later_one() {
 }
 
 #[test]
+fn a_read_before_a_goodbye_is_answered_before_it() {
+    let (mut world, client) = with_a();
+    let goodbye = bare(4, OpCode::CloseSession);
+    world.receive(client.key, &[set(2, "/a", b"1"), get(3, "/a", false), goodbye].concat());
+    world.settle();
+    assert_eq!(world.xids(client.key), [2, 3, 4]);
+}
+
+#[test]
 fn a_read_that_was_parked_by_an_earlier_batch_does_not_see_the_next_write() {
     let (mut world, client) = with_a();
     let other = world.client(0);

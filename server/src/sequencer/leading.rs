@@ -34,8 +34,11 @@ impl Sequencer {
             }
             ToSequencer::Write(write) => self.on_write(&write, out),
             ToSequencer::Sync(sync) => self.on_sync(sync, out),
-            ToSequencer::Close { connection, session, xid } => {
+            ToSequencer::Close { connection, session, xid, seal_before } => {
                 if self.admit(session, connection, out) {
+                    if seal_before {
+                        self.prepared.seal(&mut self.tree);
+                    }
                     let answer = Some((connection, Answer::Closed(xid)));
                     self.close_session(session, xid, answer);
                 }

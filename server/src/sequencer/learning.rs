@@ -40,9 +40,9 @@ impl Sequencer {
             }
             ToSequencer::Write(write) => self.send_on(write, out),
             ToSequencer::Sync(sync) => self.on_sync(sync, out),
-            ToSequencer::Close { connection, session, xid } => {
+            ToSequencer::Close { connection, session, xid, seal_before } => {
                 if self.admit(session, connection, out) {
-                    self.wait(session, xid, connection, Answer::Closed(xid), false);
+                    self.wait(session, xid, connection, Answer::Closed(xid), seal_before);
                     self.request(session, xid, OpCode::CloseSession, Arc::from([]), None);
                 }
             }

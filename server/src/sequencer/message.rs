@@ -71,6 +71,8 @@ pub enum ToSequencer {
         connection: ConnectionKey,
         session: SessionId,
         xid: Xid,
+        /// As that of a [`Write`].
+        seal_before: bool,
     },
     /// Sessions heard from since the last such message, with the timeout (in ms) that their
     /// connection negotiated. `round` answers [`ToShard::CollectTouches`].
