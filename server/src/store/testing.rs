@@ -1,6 +1,6 @@
 //! A server without clients on a disk in memory, for the tests of the store.
 
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use menagerie_engine::disk::MemoryDisk;
 use menagerie_engine::recovery::{self, Options, RecoveryError};
@@ -74,7 +74,10 @@ impl Server {
     /// `zxids` is what is believed to be on the disk.
     pub(super) fn try_start(disk: &MemoryDisk, zxids: Vec<Zxid>) -> Result<Self, RecoveryError> {
         let mut restore = Restore::new(disk.clone(), DigestMismatch::Stop);
-        let options = Options { synced: true, nonce: 77 };
+        // As good as random: a nonce that comes again brings old records back.
+        static STARTS: AtomicU64 = AtomicU64::new(1);
+        let nonce = STARTS.fetch_add(1, Ordering::Relaxed) << 32;
+        let options = Options { synced: true, nonce };
         let recovered = recovery::recover(disk, disk, options, &mut restore)?;
         let (end, replayed) = (recovered.log, recovered.replayed_records);
         let store = Store::new(Parts {
@@ -85,7 +88,7 @@ impl Server {
             manifest: recovered.manifest,
             on_mismatch: DigestMismatch::Stop,
             synced: true,
-            nonce_seed: end.zxid.0 as u64 + replayed,
+            nonce_seed: nonce,
         });
         let writer = store.open_writer(&end)?;
         let (tree, next) = (restore.into_tree(), end.zxid.next());
