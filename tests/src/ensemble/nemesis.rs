@@ -58,6 +58,8 @@ pub enum Fault {
     Wipe,
     /// A server has no room left on its disk.
     FullDisk,
+    /// All servers lose their data. No ensemble survives that: it shows that checkers look.
+    LoseEverything,
 }
 
 impl Fault {
@@ -168,6 +170,11 @@ impl<'e> Nemesis<'e> {
             }
             Fault::Wipe => self.wipe().map_err(error)?,
             Fault::FullDisk => self.fill_disk(),
+            Fault::LoseEverything => {
+                let ids = self.ensemble.ids();
+                ids.iter().for_each(|id| self.ensemble.node(*id).kill());
+                ids.iter().for_each(|id| self.ensemble.node(*id).remove_data());
+            }
             Fault::Sever => self.sever(),
             _ => {
                 for ((from, to), link) in self.links(fault) {
