@@ -181,3 +181,7 @@ impl Sequencer {
         self.publish(runs, out);
     }
 }
+
+#[cfg(test)]
+#[path = "leading_tests.rs"]
+mod tests;

@@ -358,8 +358,7 @@ impl Sequencer {
                 return;
             }
             let ended = self.syncs.take_ended();
-            let is_due = |(after, _): &mut (Zxid, Event)| !self.tail.reaches(*after);
-            let deferred = self.deferred.pop_front_if(is_due);
+            let deferred = self.take_deferred();
             if ended.is_empty() && deferred.is_none() {
                 return;
             }
@@ -369,11 +368,19 @@ impl Sequencer {
                     self.on_request(message, out);
                 }
             }
-            if let Some((_, event)) = deferred {
+            if let Some(event) = deferred {
                 self.step(event);
             }
             self.carry_out(out);
         }
+    }
+
+    /// The first deferred event that waits for nothing more. One that waits for a commit holds up
+    /// no other: it may take a follower that is about to join to make that commit.
+    fn take_deferred(&mut self) -> Option<Event> {
+        let is_due = |(after, _): &(Zxid, Event)| !self.tail.reaches(*after);
+        let at = self.deferred.iter().position(is_due)?;
+        self.deferred.remove(at).map(|(_, event)| event)
     }
 
     /// Whether everything that is committed is shown.

@@ -167,14 +167,14 @@ impl Sequencer {
         for session in self.expiry.expire_due(self.awake_ms()) {
             self.counters.sessions_expired += 1;
             tracing::info!("session {session} expired");
-            let owner = self.owners.remove(session);
-            let answer = owner.map(|connection| (connection, Answer::Expired));
-            self.close_session(session, Xid(0), answer);
+            self.close_session(session, Xid(0), None);
         }
     }
 
+    /// Whoever speaks for the session here and did not ask for its end is disconnected by it.
     pub(super) fn close_session(&mut self, session: SessionId, xid: Xid, answer: Asker) {
-        self.owners.remove(session);
+        let owner = self.owners.remove(session);
+        let answer = answer.or_else(|| Some((owner?, Answer::Expired)));
         self.expiry.remove(session);
         self.execute_internal(session, xid, &InternalRequest::CloseSession, answer);
     }
