@@ -79,18 +79,20 @@ final class Locks {
         Check.that(waits(other), "the lock is not free");
     }
 
-    /** Sessions that watch each node under the root, as the server tells them. */
+    /** Sessions that watch each node under the root, as their servers tell them. */
     private static Map<String, Integer> watchers(Stage s) throws Exception {
-        String[] server = s.server.split(":");
-        String text =
-                FourLetterWordMain.send4LetterWord(server[0], Integer.parseInt(server[1]), "wchp");
         var counts = new TreeMap<String, Integer>();
-        String path = "";
-        for (String line : text.split("\n")) {
-            if (line.startsWith("/")) {
-                path = line;
-            } else if (path.startsWith(s.root + "/")) {
-                counts.merge(path, 1, Integer::sum);
+        for (String server : s.server.split(",")) {
+            String[] parts = server.split(":");
+            int port = Integer.parseInt(parts[1]);
+            String path = "";
+            for (String line :
+                    FourLetterWordMain.send4LetterWord(parts[0], port, "wchp").split("\n")) {
+                if (line.startsWith("/")) {
+                    path = line;
+                } else if (path.startsWith(s.root + "/")) {
+                    counts.merge(path, 1, Integer::sum);
+                }
             }
         }
         return counts;

@@ -231,14 +231,18 @@ func locks(s *stage) {
 }
 
 func fourLetterWords(s *stage) {
-	servers := []string{s.server}
-	equal(zk.FLWRuok(servers, wait)[0], true)
+	servers := s.servers()
+	for _, ok := range zk.FLWRuok(servers, wait) {
+		equal(ok, true)
+	}
 	// This client parses neither the `srvr` of a 3.9 server nor, in `cons`, the probe itself.
-	clients, _ := zk.FLWCons(servers, wait)
+	answers, _ := zk.FLWCons(servers, wait)
 	mine := 0
-	for _, client := range clients[0].Clients {
-		if client.SessionID == s.conn.SessionID() {
-			mine++
+	for _, answer := range answers {
+		for _, client := range answer.Clients {
+			if client.SessionID == s.conn.SessionID() {
+				mine++
+			}
 		}
 	}
 	equal(mine, 1)

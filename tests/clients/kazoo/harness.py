@@ -49,6 +49,7 @@ class Stage:
         zk = KazooClient(self.server + chroot, timeout=timeout, **options)
         self._clients.append(zk)
         zk.start(timeout=WAIT_SECONDS)
+        zk.sync("/")  # the member of an ensemble that it came to may not know yet what others do
         return zk
 
     def path(self, *names):

@@ -1,4 +1,4 @@
-"""A pytest plugin: gives kazoo's test harness a server of ours in place of its cluster.
+"""A pytest plugin: gives kazoo's test harness servers of ours in place of its cluster.
 
 Prints `ok NAME` or `FAIL NAME: why` per test to descriptor 3.
 """
@@ -22,16 +22,18 @@ sys.modules["kazoo.testing.common"] = common
 class Server:
     """One server, with the methods of kazoo's `ManagedZooKeeper` that its tests use."""
 
-    def __init__(self, kind):
-        self.directory = tempfile.mkdtemp()
-        command = [SERVER, "start", kind, self.directory]
-        self.address = subprocess.check_output(command, text=True).strip()
+    def __init__(self, directory, address):
+        self.directory = directory
+        self.address = address
         self.running = True
+
+    def launch(self):
+        self.running = True
+        return subprocess.Popen([SERVER, "restart", self.directory])
 
     def run(self):
         if not self.running:
-            subprocess.run([SERVER, "restart", self.directory], check=True)
-            self.running = True
+            assert self.launch().wait() == 0
 
     def stop(self):
         if self.running:
@@ -42,9 +44,17 @@ class Server:
 class Cluster(list):
     """In place of `ZookeeperCluster`; a terminated one may be started again."""
 
+    def start_new(self, kind, members):
+        self.directory = tempfile.mkdtemp()
+        command = [SERVER, "start", kind, self.directory, members]
+        addresses = subprocess.check_output(command, text=True).strip().split(",")
+        for member, address in enumerate(addresses, 1):
+            self.append(Server(f"{self.directory}/{member}", address))
+
     def start(self):
-        for server in self:
-            server.run()
+        # All before the first is waited for: a member serves when others do.
+        for starting in [server.launch() for server in self if not server.running]:
+            assert starting.wait() == 0
 
     def terminate(self):
         for server in self:
@@ -66,15 +76,14 @@ def pytest_configure(config):
     if _runs_tests(config):
         from kazoo.testing import harness
 
-        cluster.append(Server(os.environ["CLIENTS_KIND"]))
+        cluster.start_new(os.environ["CLIENTS_KIND"], os.environ.get("CLIENTS_MEMBERS", "1"))
         harness.get_global_cluster = lambda: cluster
 
 
 def pytest_unconfigure(config):
     if _runs_tests(config):
         cluster.terminate()
-        for server in cluster:
-            shutil.rmtree(server.directory)
+        shutil.rmtree(cluster.directory)
 
 
 def pytest_runtest_logreport(report):

@@ -1,17 +1,22 @@
 package harness;
 
 import java.net.InetSocketAddress;
+import java.util.ArrayList;
 import java.util.Collection;
+import java.util.List;
 import org.apache.zookeeper.client.HostProvider;
 
-/** The one server of a client, and a bar that keeps the client from reconnecting to it. */
+/** The servers of a client, one after the other, and a bar that keeps it from reconnecting. */
 public final class Gate implements HostProvider {
-    private final InetSocketAddress server;
+    private final List<InetSocketAddress> servers = new ArrayList<>();
+    private int turn;
     private boolean barred;
 
-    public Gate(String server) {
-        String[] parts = server.split(":");
-        this.server = new InetSocketAddress(parts[0], Integer.parseInt(parts[1]));
+    public Gate(String servers) {
+        for (String server : servers.split(",")) {
+            String[] parts = server.split(":");
+            this.servers.add(new InetSocketAddress(parts[0], Integer.parseInt(parts[1])));
+        }
     }
 
     public synchronized void bar() {
@@ -25,7 +30,7 @@ public final class Gate implements HostProvider {
 
     @Override
     public int size() {
-        return 1;
+        return servers.size();
     }
 
     @Override
@@ -37,7 +42,7 @@ public final class Gate implements HostProvider {
         } catch (InterruptedException e) {
             Thread.currentThread().interrupt();
         }
-        return server;
+        return servers.get(turn++ % servers.size());
     }
 
     @Override

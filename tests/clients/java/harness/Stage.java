@@ -2,6 +2,8 @@ package harness;
 
 import java.io.IOException;
 import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.Collections;
 import java.util.List;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.TimeUnit;
@@ -14,13 +16,20 @@ import org.apache.zookeeper.ZooKeeper;
 public final class Stage implements AutoCloseable {
     public static final int SESSION_MS = 10_000;
 
+    /**
+     * Of an ensemble, its members in an order of this test: its clients meet on one member, where
+     * they see each other's writes at once, and each moves on to the next when it reconnects.
+     */
     public final String server;
+
     public final String root;
     public final Client zk;
     private final List<AutoCloseable> closing = new ArrayList<>();
 
     Stage(String server, String name) throws Exception {
-        this.server = server;
+        List<String> members = Arrays.asList(server.split(","));
+        Collections.shuffle(members);
+        this.server = String.join(",", members);
         this.root = "/java-" + ProcessHandle.current().pid() + "-" + name;
         this.zk = client();
         zk.create(root, new byte[0], Ids.OPEN_ACL_UNSAFE, CreateMode.PERSISTENT);
