@@ -202,7 +202,7 @@ impl Sequencer {
             now,
             part: Part::Idle,
             stepping_down: false,
-            committed_to: committed.last_zxid(),
+            committed_to: Zxid::ZERO,
             committed,
             tail: Tail::default(),
             published: 0,
