@@ -72,13 +72,16 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// An ensemble of one flavor behind relays, with short ticks.
+    /// An ensemble of one flavor behind relays, with short ticks, and with small log segments and
+    /// many snapshots, so that faults meet their changes too.
     #[must_use]
     pub fn new(flavor: Flavor, voters: usize, observers: usize) -> Self {
         let config = ServerConfig::new()
             .key("tickTime", 500)
             .key("initLimit", 20)
             .key("syncLimit", 4)
+            .key("snapCount", 2_000)
+            .key("preAllocSize", 1_024)
             .key("maxClientCnxns", 0)
             .key("4lw.commands.whitelist", "*");
         Self {

@@ -16,6 +16,8 @@ use std::time::Duration;
 const FAULT_MS: std::ops::Range<usize> = 300..5_000;
 /// A killed server stays away for at most so long.
 const AWAY_MS_MAX: usize = 1_500;
+/// One that is killed in its start is killed at most so long after it began.
+const START_MS_MAX: usize = 400;
 /// Before the next fault, where nobody waits for the servers.
 const CALM_MS_MAX: usize = 2_000;
 /// Of a link that is slow.
@@ -30,6 +32,10 @@ pub enum Fault {
     KillObserver,
     /// All servers at once.
     KillAll,
+    /// In the middle of another fault, some server.
+    KillMeanwhile,
+    /// In the middle of its start, the server that was killed before.
+    KillInStart,
     /// SIGTERM, and a start.
     StopLeader,
     /// SIGSTOP, and SIGCONT.
@@ -63,8 +69,15 @@ pub enum Fault {
 }
 
 impl Fault {
-    pub const KILLS: [Self; 5] =
-        [Self::KillLeader, Self::KillFollower, Self::KillObserver, Self::KillAll, Self::StopLeader];
+    pub const KILLS: [Self; 7] = [
+        Self::KillLeader,
+        Self::KillFollower,
+        Self::KillObserver,
+        Self::KillAll,
+        Self::StopLeader,
+        Self::KillMeanwhile,
+        Self::KillInStart,
+    ];
     pub const PAUSES: [Self; 2] = [Self::PauseLeader, Self::PauseFollower];
     pub const PARTITIONS: [Self; 8] = [
         Self::IsolateLeader,
@@ -83,6 +96,8 @@ impl Fault {
         match self {
             Self::Delay | Self::Sever => matches!(network, Network::Relayed),
             Self::Loss => matches!(network, Network::Namespaces),
+            // They come on top of others.
+            Self::KillMeanwhile | Self::KillInStart => false,
             _ => true,
         }
     }
@@ -105,6 +120,7 @@ impl Amounts {
     pub fn schedule(&self, plan: &Plan, random: &mut Random) -> Vec<Fault> {
         let mut faults = Vec::new();
         let mut kills = Fault::KILLS.to_vec();
+        kills.retain(|fault| fault.is_possible(plan.network));
         kills.retain(|fault| *fault != Fault::KillObserver || !plan.observers.is_empty());
         let mut delays = Fault::DELAYS.to_vec();
         delays.retain(|fault| fault.is_possible(plan.network));
@@ -151,11 +167,13 @@ impl<'e> Nemesis<'e> {
                 let victim = self.victim(fault);
                 self.ensemble.node(victim).kill();
                 self.pass(0..AWAY_MS_MAX);
+                self.kill_in_start(victim);
             }
             Fault::KillAll => {
-                for id in self.ensemble.ids() {
-                    self.ensemble.node(id).kill();
-                }
+                let ids = self.ensemble.ids();
+                ids.iter().for_each(|id| self.ensemble.node(*id).kill());
+                let some = *self.random.pick(&ids);
+                self.kill_in_start(some);
             }
             Fault::StopLeader => {
                 let victim = self.victim(fault);
@@ -165,7 +183,7 @@ impl<'e> Nemesis<'e> {
             Fault::PauseLeader | Fault::PauseFollower => {
                 let victim = self.victim(fault);
                 self.ensemble.node(victim).pause();
-                self.pass(FAULT_MS);
+                self.suffer();
                 self.ensemble.node(victim).go_on();
             }
             Fault::Wipe => self.wipe().map_err(error)?,
@@ -180,10 +198,10 @@ impl<'e> Nemesis<'e> {
                 for ((from, to), link) in self.links(fault) {
                     self.ensemble.set_link(from, to, link);
                 }
-                self.pass(FAULT_MS);
+                self.suffer();
             }
         }
-        *self.done.entry(fault).or_default() += 1;
+        self.count(fault);
         let wait = self.random.chance(50);
         self.heal(wait).map_err(error)?;
         self.pass(0..CALM_MS_MAX);
@@ -205,6 +223,33 @@ impl<'e> Nemesis<'e> {
             }
         }
         if wait { self.ensemble.come_together() } else { Ok(()) }
+    }
+
+    /// Lets a fault last, and now and then kills a server under it.
+    fn suffer(&mut self) {
+        self.pass(FAULT_MS);
+        if self.random.chance(20) {
+            let victim = *self.random.pick(&self.ensemble.ids());
+            self.ensemble.node(victim).kill();
+            self.pass(0..AWAY_MS_MAX);
+            self.ensemble.node(victim).start();
+            self.count(Fault::KillMeanwhile);
+            self.pass(FAULT_MS);
+        }
+    }
+
+    /// A server that was killed is now and then killed again before it serves.
+    fn kill_in_start(&mut self, victim: u64) {
+        while self.random.chance(25) {
+            self.ensemble.node(victim).start();
+            self.pass(0..START_MS_MAX);
+            self.ensemble.node(victim).kill();
+            self.count(Fault::KillInStart);
+        }
+    }
+
+    fn count(&mut self, fault: Fault) {
+        *self.done.entry(fault).or_default() += 1;
     }
 
     /// One server loses its data, when all others have what it had, and comes back when they serve

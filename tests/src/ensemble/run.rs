@@ -28,8 +28,28 @@ pub struct Report {
     pub silence_max: Duration,
     pub elapsed: Duration,
     pub violations: Vec<String>,
-    /// Where histories and data with violations are kept.
+    /// Violations that do not count.
+    pub tolerated: u64,
+    /// Where histories and data, with violations or asked for, are kept.
     pub kept: Vec<PathBuf>,
+}
+
+/// What is done with what the checkers say.
+#[derive(Clone, Debug, Default)]
+pub struct Judging {
+    /// The name of a checker whose violations are counted and no more: not everyone promises all.
+    pub tolerated: Option<String>,
+    /// Keep histories and data also where nothing is wrong.
+    pub keep: bool,
+}
+
+/// As [`run_judged`], with every promise.
+///
+/// # Panics
+/// As [`run_judged`].
+#[must_use]
+pub fn run(plan: &Plan, load: &Load, faults: &[Fault]) -> Report {
+    run_judged(plan, load, faults, &Judging::default())
 }
 
 /// Does all `faults` one after the other to a new ensemble under load, and judges what clients saw.
@@ -37,7 +57,7 @@ pub struct Report {
 /// # Panics
 /// When the ensemble does not start, or a client is answered with what is no answer.
 #[must_use]
-pub fn run(plan: &Plan, load: &Load, faults: &[Fault]) -> Report {
+pub fn run_judged(plan: &Plan, load: &Load, faults: &[Fault], judging: &Judging) -> Report {
     let began = Instant::now();
     let mut ensemble = Ensemble::start(plan);
     let servers = ensemble.servers();
@@ -54,8 +74,8 @@ pub fn run(plan: &Plan, load: &Load, faults: &[Fault]) -> Report {
     report.acknowledged_writes = counts.acknowledged_writes;
     report.silence_max = counts.silence_max;
     let records = journal.close();
-    report.violations.extend(judge(records.clone()));
-    if !report.violations.is_empty() {
+    report.judge(records.clone(), judging.tolerated.as_deref());
+    if judging.keep || !report.violations.is_empty() {
         ensemble.keep_files();
         let path = ensemble.directory().join("history.jsonl");
         keep(&path, &records).expect("the scratch directory is writable");
@@ -92,18 +112,6 @@ fn end(
     }
 }
 
-fn judge(records: Vec<Record>) -> Vec<String> {
-    match History::of(records) {
-        Err(error) => vec![format!("the records are no history: {error}")],
-        Ok(history) => {
-            let say = |violation: menagerie_simulation::checkers::Violation| {
-                format!("{violation}\n  {}", violation.excerpt(&history).join("\n  "))
-            };
-            check_history(&history).into_iter().map(say).collect()
-        }
-    }
-}
-
 fn keep(path: &std::path::Path, records: &[Record]) -> io::Result<()> {
     let mut file = io::BufWriter::new(std::fs::File::create(path)?);
     for record in records {
@@ -113,6 +121,24 @@ fn keep(path: &std::path::Path, records: &[Record]) -> io::Result<()> {
 }
 
 impl Report {
+    fn judge(&mut self, records: Vec<Record>, tolerated: Option<&str>) {
+        let history = match History::of(records) {
+            Ok(history) => history,
+            Err(error) => {
+                self.violations.push(format!("the records are no history: {error}"));
+                return;
+            }
+        };
+        for violation in check_history(&history) {
+            if Some(violation.checker) == tolerated {
+                self.tolerated += 1;
+            } else {
+                let excerpt = violation.excerpt(&history).join("\n  ");
+                self.violations.push(format!("{violation}\n  {excerpt}"));
+            }
+        }
+    }
+
     /// Puts another run's report to this one.
     pub fn add(&mut self, other: Self) {
         for (fault, count) in other.faults {
@@ -123,6 +149,7 @@ impl Report {
         self.silence_max = self.silence_max.max(other.silence_max);
         self.elapsed += other.elapsed;
         self.violations.extend(other.violations);
+        self.tolerated += other.tolerated;
         self.kept.extend(other.kept);
     }
 
@@ -156,11 +183,12 @@ impl fmt::Display for Report {
         }
         write!(
             f,
-            "{} operations, {} acknowledged writes, {} violations, longest time without an \
-             acknowledged write {:.2} s, in {:.0} s",
+            "{} operations, {} acknowledged writes, {} violations ({} tolerated), longest time \
+             without an acknowledged write {:.2} s, in {:.0} s",
             self.operations,
             self.acknowledged_writes,
             self.violations.len(),
+            self.tolerated,
             self.silence_max.as_secs_f64(),
             self.elapsed.as_secs_f64()
         )

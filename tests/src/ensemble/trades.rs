@@ -13,6 +13,9 @@ const CHURNED: usize = 4;
 /// Nodes that a client leaves in the queue.
 const QUEUED_MAX: usize = 15;
 const PIPELINED_MAX: usize = 12;
+/// Histories hold every value: there may not be many big ones.
+const BULK_PERCENT: usize = 3;
+const BULK_BYTES_MAX: usize = 200_000;
 /// How often a waiting lock client looks for events and keeps its session.
 const LOCK_INTERVAL: Duration = Duration::from_millis(40);
 const LOCK_LOOKS_MAX: usize = 100;
@@ -39,10 +42,12 @@ pub enum Trade {
     Watch,
     /// Sends without waiting, reads between its writes.
     Pipeline,
+    /// Writes much at once, seldom.
+    Bulk,
 }
 
 impl Trade {
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Write,
         Self::Multi,
         Self::Read,
@@ -51,6 +56,7 @@ impl Trade {
         Self::Lock,
         Self::Watch,
         Self::Pipeline,
+        Self::Bulk,
     ];
 }
 
@@ -94,6 +100,7 @@ impl Worker {
                 Trade::Lock => self.lock(),
                 Trade::Watch => self.watch(),
                 Trade::Pipeline => self.pipeline(),
+                Trade::Bulk => self.bulk(),
             }
             // The pace is an input of the run.
             let pause = self.random.below(pause_max.as_micros() as usize + 1) as u64;
@@ -276,6 +283,27 @@ impl Worker {
         self.pipelines_lost += u64::from(answers.iter().any(Option::is_none));
         for answer in answers {
             self.enqueue(answer.and_then(Result::ok));
+        }
+    }
+
+    /// A value of many packets.
+    fn bulk(&mut self) {
+        let path = format!("{ROOT}/bulk");
+        if self.random.chance(100 - BULK_PERCENT) {
+            self.client.call(Request::Exists { path, watch: false });
+            return;
+        }
+        let size = self.random.below(BULK_BYTES_MAX);
+        let data = self.value().map(|value| value + &".".repeat(size));
+        let write = if self.random.chance(30) {
+            let mode = CreateMode::Persistent;
+            Write::Create { path: path.clone(), data, mode, sequential: false }
+        } else {
+            Write::SetData { path: path.clone(), data, version: -1 }
+        };
+        self.client.call(Request::Write(write));
+        if self.random.chance(20) {
+            self.client.call(Request::GetData { path, watch: false });
         }
     }
 
