@@ -108,7 +108,8 @@ pub enum RecoveryError {
     #[error("transaction {zxid} cannot be applied again: {reason}")]
     Unapplicable { zxid: Zxid, reason: String },
     #[error(
-        "the state of {to} cannot be had any more: log and snapshots begin only behind {log_start}"
+        "the state of {to} cannot be had any more: the log begins behind {log_start}, and no \
+         snapshot from there on is old enough"
     )]
     OutOfReach { to: Zxid, log_start: Zxid },
 }

@@ -174,17 +174,18 @@ impl<D: Disk> Reader<D> {
         }
     }
 
-    /// The next record behind the starting zxid that is not behind `to`, up to which the log is
-    /// known to be durable. Nothing beyond is judged: a writer may be busy there.
+    /// The next record behind the starting zxid, up to `to`, which is the last one known to be
+    /// durable. Nothing beyond is judged: a writer may be busy there.
     ///
     /// # Errors
-    /// Also when the log does not reach up to `to`.
+    /// Also when the log holds no record `to`.
     pub fn next_up_to(&mut self, to: Zxid) -> Result<Option<Record<'_>>, WalError> {
         if to > self.fresh_to {
             self.refresh(to)?;
         }
         match self.advance(to)? {
-            Some(found) => Ok(self.record(found)),
+            Some(found) if found.zxid <= to => Ok(self.record(found)),
+            Some(_) => Err(WalError::NotInLog { zxid: to }),
             None if self.end.zxid < to => Err(WalError::NotInLog { zxid: to }),
             None => Ok(None),
         }

@@ -3,6 +3,7 @@
 //! Writing takes as long as it takes, and meanwhile the history may be cut or replaced by a
 //! leader's. So a snapshot counts only if the history is still the one that it was begun in.
 
+use std::io;
 use std::sync::atomic::AtomicBool;
 
 use menagerie_engine::disk::{Access, Disk, DiskFile};
@@ -83,7 +84,10 @@ impl<D: Disk, S: Snapshots> Store<D, S> {
 
     fn remove_snapshot(&self, zxid: Zxid) -> Result<(), StoreError> {
         let name = recovery::snapshot_file_name(zxid);
-        let removed = self.data.remove(&name);
-        removed.map_err(|error| StoreError::Io { what: "remove", name, error })
+        match self.data.remove(&name) {
+            // Whoever ended the history it was of has removed it.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            removed => removed.map_err(|error| StoreError::Io { what: "remove", name, error }),
+        }
     }
 }

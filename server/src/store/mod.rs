@@ -22,6 +22,8 @@ mod install;
 mod keep;
 mod log_cursor;
 mod manifest;
+#[cfg(test)]
+mod races;
 mod recovered;
 #[cfg(test)]
 mod schedule;

@@ -1,11 +1,11 @@
-//! A server without clients on a disk in memory, for the tests of the store.
+//! A server without clients, as a rule on a disk in memory, for the tests of the store.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use menagerie_engine::disk::MemoryDisk;
+use menagerie_engine::disk::{Disk, MemoryDisk};
 use menagerie_engine::recovery::{self, Options, RecoveryError};
 use menagerie_engine::restore::{DigestMismatch, Restore};
-use menagerie_engine::snapshot::Pace;
+use menagerie_engine::snapshot::{Pace, Snapshots};
 use menagerie_engine::tree::{Root, Tree};
 use menagerie_engine::txn;
 use menagerie_engine::wal::purge::Retention;
@@ -20,6 +20,9 @@ pub(super) type MemoryStore = Store<MemoryDisk, MemoryDisk>;
 
 /// Small, so that a log has many of them.
 pub(super) const SEGMENT_BYTES: u64 = 32 << 10;
+
+/// Keeps the newest snapshot and the log behind it.
+pub(super) const ONE_SNAPSHOT: Retention = Retention { snapshots: 1, bytes_max: None };
 
 /// The create of a node that is named after its transaction.
 pub(super) fn txn(zxid: Zxid) -> Vec<u8> {
@@ -47,9 +50,9 @@ pub(super) fn holds(tree: &Tree, zxids: &[Zxid]) -> bool {
         && zxids.iter().all(|zxid| tree.view().node(&path(*zxid)).is_some())
 }
 
-pub(super) struct Server {
-    pub(super) store: MemoryStore,
-    pub(super) writer: Writer<MemoryDisk>,
+pub(super) struct Server<D: Disk = MemoryDisk, S: Snapshots = MemoryDisk> {
+    pub(super) store: Store<D, S>,
+    pub(super) writer: Writer<D>,
     pub(super) tree: Tree,
     /// The end of the log that was found at the start.
     pub(super) end: LogEnd,
@@ -73,7 +76,17 @@ impl Server {
 
     /// `zxids` is what is believed to be on the disk.
     pub(super) fn try_start(disk: &MemoryDisk, zxids: Vec<Zxid>) -> Result<Self, RecoveryError> {
-        let mut restore = Restore::new(disk.clone(), DigestMismatch::Stop);
+        Self::start_on(disk, disk, zxids)
+    }
+}
+
+impl<D: Disk, S: Snapshots> Server<D, S> {
+    pub(super) fn start_on(
+        disk: &D,
+        snapshots: &S,
+        zxids: Vec<Zxid>,
+    ) -> Result<Self, RecoveryError> {
+        let mut restore = Restore::new(snapshots.clone(), DigestMismatch::Stop);
         // As good as random: a nonce that comes again brings old records back.
         static STARTS: AtomicU64 = AtomicU64::new(1);
         let nonce = STARTS.fetch_add(1, Ordering::Relaxed) << 32;
@@ -84,7 +97,7 @@ impl Server {
             data: disk.clone(),
             log: disk.clone(),
             pool: SegmentPool::open(disk.clone(), SEGMENT_BYTES)?,
-            snapshots: disk.clone(),
+            snapshots: snapshots.clone(),
             manifest: recovered.manifest,
             on_mismatch: DigestMismatch::Stop,
             synced: true,
@@ -128,7 +141,7 @@ impl Server {
     }
 
     pub(super) fn keep(
-        store: &MemoryStore,
+        store: &Store<D, S>,
         root: &Root,
         history: HistoryNumber,
     ) -> Result<(), StoreError> {
@@ -141,7 +154,7 @@ impl Server {
     }
 
     pub(super) fn try_purge_to_newest(&self) -> Result<(), StoreError> {
-        self.store.purge(Retention { snapshots: 1, bytes_max: None })
+        self.store.purge(ONE_SNAPSHOT)
     }
 }
 
