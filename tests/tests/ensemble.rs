@@ -5,7 +5,7 @@
 use menagerie_tests::ensemble::Plan;
 use menagerie_tests::ensemble::nemesis::Fault;
 use menagerie_tests::ensemble::node::Flavor;
-use menagerie_tests::ensemble::run::{Report, run};
+use menagerie_tests::ensemble::run::{Judging, Report, run, run_judged};
 use menagerie_tests::ensemble::workload::Load;
 use std::process::Command;
 
@@ -61,6 +61,17 @@ fn links_are_slow_and_connections_break() {
 fn five_servers_lose_their_leader_in_every_way() {
     let faults = [Fault::KillLeader, Fault::PauseLeader, Fault::IsolateLeader, Fault::DeafLeader];
     check(5, 0, 6, &faults);
+}
+
+/// Where Apache's server leads, it decides what a sync is worth.
+#[test]
+fn servers_of_both_kinds_suffer_together() {
+    let mut plan = Plan::new(Flavor::Menagerie, 3, 1);
+    plan.voters[1] = Flavor::Apache;
+    let judging = Judging { tolerated: Some("synced_reads".to_owned()), ..Default::default() };
+    let faults = [Fault::KillLeader, Fault::IsolateLeader, Fault::Wipe, Fault::StopLeader];
+    let report = run_judged(&plan, &Load::new(9), &faults, &judging);
+    assert!(report.acknowledged_writes > 100 && report.violations.is_empty(), "{report}");
 }
 
 /// Of a test that cannot fail nothing would be learnt: here promises must break.

@@ -25,6 +25,7 @@ pub struct Journal {
 #[derive(Debug)]
 struct Silence {
     since: Instant,
+    /// Since somebody asked last.
     longest: Duration,
 }
 
@@ -43,8 +44,6 @@ pub struct Page {
 pub struct Counts {
     pub operations: u64,
     pub acknowledged_writes: u64,
-    /// The longest time without an acknowledged write.
-    pub silence_max: Duration,
 }
 
 impl Journal {
@@ -75,12 +74,19 @@ impl Journal {
 
     #[must_use]
     pub fn counts(&self) -> Counts {
-        let silence = self.silence.lock().unwrap_or_else(PoisonError::into_inner);
         Counts {
             operations: self.operations.load(Ordering::Relaxed),
             acknowledged_writes: self.acknowledged.load(Ordering::Relaxed),
-            silence_max: silence.longest,
         }
+    }
+
+    /// The longest time without an acknowledged write since the last call, the time since the last
+    /// write included.
+    pub fn take_silence(&self) -> Duration {
+        let mut silence = self.silence.lock().unwrap_or_else(PoisonError::into_inner);
+        let longest = silence.longest.max(silence.since.elapsed());
+        silence.longest = Duration::ZERO;
+        longest
     }
 
     /// Writes were acknowledged: time is counted from here.

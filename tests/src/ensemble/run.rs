@@ -22,10 +22,11 @@ const CALM: Duration = Duration::from_secs(1);
 #[derive(Clone, Debug, Default)]
 pub struct Report {
     pub faults: BTreeMap<Fault, u64>,
+    /// By fault, the longest time without an acknowledged write from its begin to that of the next
+    /// one.
+    pub silences: BTreeMap<Fault, Duration>,
     pub operations: u64,
     pub acknowledged_writes: u64,
-    /// The longest time without an acknowledged write.
-    pub silence_max: Duration,
     pub elapsed: Duration,
     pub violations: Vec<String>,
     /// Violations that do not count.
@@ -66,13 +67,18 @@ pub fn run_judged(plan: &Plan, load: &Load, faults: &[Fault], judging: &Judging)
     let workload = Workload::start(&servers, &journal, load);
     std::thread::sleep(CALM);
     let mut nemesis = Nemesis::new(&mut ensemble, Random::new(load.seed));
-    let mut outcome = faults.iter().try_for_each(|fault| nemesis.strike(*fault));
+    let mut outcome = faults.iter().try_for_each(|fault| {
+        journal.take_silence();
+        let outcome = nemesis.strike(*fault);
+        let longest = report.silences.entry(*fault).or_default();
+        *longest = journal.take_silence().max(*longest);
+        outcome
+    });
     outcome = outcome.and_then(|()| nemesis.heal(true));
     report.faults = nemesis.done;
     let counts = end(workload, &servers, &journal, outcome, &mut report.violations);
     report.operations = counts.operations;
     report.acknowledged_writes = counts.acknowledged_writes;
-    report.silence_max = counts.silence_max;
     let records = journal.close();
     report.judge(records.clone(), judging.tolerated.as_deref());
     if judging.keep || !report.violations.is_empty() {
@@ -139,6 +145,14 @@ impl Report {
         }
     }
 
+    /// How often a fault was done, and how long writes stopped for it at most.
+    fn line(&self, fault: Fault) -> Option<String> {
+        let count = self.faults.get(&fault)?;
+        let silence = self.silences.get(&fault);
+        let silence = silence.map(|silence| format!(" [{:.2} s]", silence.as_secs_f64()));
+        Some(format!("{fault} {count}{}", silence.unwrap_or_default()))
+    }
+
     /// Puts another run's report to this one.
     pub fn add(&mut self, other: Self) {
         for (fault, count) in other.faults {
@@ -146,7 +160,10 @@ impl Report {
         }
         self.operations += other.operations;
         self.acknowledged_writes += other.acknowledged_writes;
-        self.silence_max = self.silence_max.max(other.silence_max);
+        for (fault, silence) in other.silences {
+            let longest = self.silences.entry(fault).or_default();
+            *longest = silence.max(*longest);
+        }
         self.elapsed += other.elapsed;
         self.violations.extend(other.violations);
         self.tolerated += other.tolerated;
@@ -177,19 +194,17 @@ impl fmt::Display for Report {
             ("full disks", &[Fault::FullDisk]),
         ];
         for (name, class) in classes {
-            let done = |fault: &Fault| Some(format!("{fault} {}", self.faults.get(fault)?));
-            let done: Vec<_> = class.iter().filter_map(done).collect();
+            let done: Vec<_> = class.iter().filter_map(|fault| self.line(*fault)).collect();
             writeln!(f, "{name}: {} ({})", self.count(class), done.join(", "))?;
         }
         write!(
             f,
-            "{} operations, {} acknowledged writes, {} violations ({} tolerated), longest time \
-             without an acknowledged write {:.2} s, in {:.0} s",
+            "{} operations, {} acknowledged writes, {} violations ({} tolerated), in {:.0} s; in \
+             brackets the longest time without an acknowledged write",
             self.operations,
             self.acknowledged_writes,
             self.violations.len(),
             self.tolerated,
-            self.silence_max.as_secs_f64(),
             self.elapsed.as_secs_f64()
         )
     }
