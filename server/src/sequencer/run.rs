@@ -53,7 +53,9 @@ pub enum RunError {
     Store(#[from] StoreError),
     #[error("cannot start the thread {name}: {error}")]
     Thread { name: &'static str, error: io::Error },
-    #[error("the disk of this member has failed")]
+    #[error(
+        "this member cannot go on: its disk has failed, or its tree is wrong and it was elected"
+    )]
     Halted,
 }
 
@@ -404,9 +406,10 @@ impl Running {
     /// Begins a snapshot when one is due, of a state that is committed and on the own disk.
     fn keep_snapshot(&mut self) {
         let Some(stats) = self.journal.stats() else { return };
-        let committed = self.sequencer.committed();
-        if self.to_keep.is_none() && self.snapshots.is_due(committed.last_zxid(), stats) {
-            self.to_keep = Some(committed.clone());
+        if self.to_keep.is_none() {
+            let keepable = self.sequencer.keepable();
+            let due = keepable.filter(|root| self.snapshots.is_due(root.last_zxid(), stats));
+            self.to_keep = due.cloned();
         }
         let Some(root) = self.to_keep.take_if(|root| root.last_zxid() <= self.journal.durable())
         else {

@@ -5,7 +5,7 @@
 //! promised; `recovered.rs` what the protocol is told at the start; `truncate.rs` the way back, and
 //! the way forward to what is logged; `install.rs` a leader's state in the place of ours; `keep.rs`
 //! a snapshot of our own and what it makes needless; `send.rs` a state on its way to a learner,
-//! `log_cursor.rs` the log for one.
+//! `log_cursor.rs` the log for one; `evidence.rs` a tree that should not be.
 //!
 //! Everything here blocks and is called on threads that may: the sequencer sends a [`Store`] there
 //! with a job, and its completions come back through a mailbox. A store is a handle; clones share
@@ -18,6 +18,7 @@
 //! not do: append to the log, decide anything of the protocol, or wait for anybody.
 
 mod epochs;
+mod evidence;
 mod install;
 mod keep;
 mod log_cursor;
