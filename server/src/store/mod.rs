@@ -97,8 +97,8 @@ pub enum StoreError {
     #[error("cannot {what} {name}: {error}")]
     Io { what: &'static str, name: String, error: std::io::Error },
     #[error(
-        "the leader's history ends at {to}, and ours cannot be cut there: {error}; if the leader is \
-         right, move this server's data away, so that it takes everything from the leader"
+        "the leader's history ends at {to}, and ours cannot be cut there: {error}; if the leader \
+         is right, move this server's data away, so that it takes everything from the leader"
     )]
     CannotCut { to: Zxid, error: RecoveryError },
     #[error("it belongs to a history that has been cut or replaced meanwhile")]
