@@ -4,6 +4,7 @@
 //! The election port is opened before anything else of the ensemble happens, so that a port that is
 //! taken is an error of the start; the quorum port is opened by whoever is elected.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -102,7 +103,7 @@ impl Member {
         let (vote_door, votes) = mailbox();
         let (quorum, quorum_inbox) = mailbox();
         let (packet_door, packets) = mailbox();
-        let ports = Ports { election, votes, quorum, packets };
+        let ports = Ports { election, votes, quorum, packets, taken: BTreeMap::new() };
         let tasks = PortTasks {
             election: (self.election, election_inbox, vote_door),
             quorum: (self.quorum, quorum_inbox, packet_door),

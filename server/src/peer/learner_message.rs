@@ -67,6 +67,12 @@ pub enum LearnerInput {
         link: Link,
         behind: Option<Vec<u8>>,
     },
+    /// So many bytes of the packets that were received have been looked at; it may be said late. A
+    /// link of which too much is not is not read.
+    Taken {
+        link: Link,
+        bytes: usize,
+    },
     /// Say `Room` as soon as less than half of what may wait for the peer does.
     WhenRoom {
         link: Link,
@@ -110,6 +116,8 @@ pub enum LearnerOutput {
     Received {
         link: Link,
         packet: Packet,
+        /// On the wire; to be given back by `Taken`.
+        bytes: usize,
     },
     /// Bytes of a snapshot stream. No more come before `PortionTaken`.
     Portion {

@@ -31,7 +31,7 @@ use crate::sequencer::message::{ToSequencer, ToShard};
 use crate::sequencer::ports::{Came, Ports};
 use crate::sequencer::publication::Announced;
 use crate::sequencer::standing::Standing;
-use crate::sequencer::{Delivery, Job, Now, Output, Sequencer};
+use crate::sequencer::{Delivery, Job, Now, Output, Sequencer, ToPeer};
 use crate::store::{ServerStore, StoreError};
 
 /// How often the clock is looked at for expiry.
@@ -250,7 +250,7 @@ impl Running {
             if self.is_full() {
                 return Ok(());
             }
-            let Some(came) = self.ports.as_ref().and_then(Ports::take) else { return Ok(()) };
+            let Some(came) = self.ports.as_mut().and_then(Ports::take) else { return Ok(()) };
             match came {
                 Came::Event(event) => {
                     if let Event::Closed { link } = event {
@@ -333,7 +333,13 @@ impl Running {
             let Some(event) = self.journal.drained() else { break };
             self.sequencer.on_event(event, now, &mut self.out);
         }
-        if let Some(ports) = &self.ports {
+        if let Some(ports) = &mut self.ports {
+            // Nothing of what is closed here is heard of any more.
+            for word in &self.out.peers {
+                if let ToPeer::Close { link, .. } = word {
+                    self.journal.forget(*link);
+                }
+            }
             ports.send(&mut self.out);
         }
         self.deliver();
