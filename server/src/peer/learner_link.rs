@@ -152,7 +152,7 @@ async fn answer(quorum: Quorum, accepted: Accepted) {
 async fn dial(quorum: Quorum, leader: ServerId) {
     let config = quorum.borrow().config.clone();
     let reached = reach(&config.book, leader, config.connect_timeout);
-    let dialled = within(config.init_timeout, reached).await;
+    let dialled = within(config.dial_timeout, reached).await;
     let dialled = dialled.unwrap_or_else(|| Err(io::ErrorKind::TimedOut.into()));
     if quorum.borrow().stopping {
         return;

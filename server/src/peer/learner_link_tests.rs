@@ -51,6 +51,7 @@ impl Leader {
             book: AddressBook::new(members),
             listen: vec![address],
             init_timeout: PATIENCE,
+            dial_timeout: PATIENCE,
             connect_timeout: PATIENCE,
             stuck_timeout: PATIENCE,
             waiting_bytes_max: 64 << 20,
@@ -220,6 +221,25 @@ fn a_link_is_not_read_while_too_much_of_it_is_not_looked_at() {
         }
         while next(&said).await != PACKETS {}
         drop(thread.join().unwrap());
+        leader.port.to.send(LearnerInput::Stop);
+    });
+}
+
+#[test]
+fn an_attempt_to_reach_a_leader_takes_no_longer_than_it_may() {
+    on_a_core(|| async {
+        let leader = Leader::new(|config| config.dial_timeout = Duration::ZERO);
+        leader.listen().await;
+        leader.port.to.send(LearnerInput::Connect { leader: LEADER });
+        let LearnerOutput::CannotConnect { error, .. } = next(&leader.port.from).await else {
+            panic!()
+        };
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        // It is no limit for a link.
+        let (_caller, link) = leader.caller().await;
+        sleep(4 * TICK).await;
+        assert!(leader.port.from.try_receive().is_none());
+        leader.port.to.send(LearnerInput::Close { link });
         leader.port.to.send(LearnerInput::Stop);
     });
 }

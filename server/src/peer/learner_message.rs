@@ -22,9 +22,11 @@ pub struct LearnerLinkConfig {
     pub book: Arc<AddressBook>,
     /// Where a leader listens.
     pub listen: Vec<SocketAddr>,
-    /// tickTime × initLimit: an attempt to reach a leader, names and all addresses together, a
-    /// caller's time to say who it is, and how long a new link may be silent.
+    /// tickTime × initLimit: a caller's time to say who it is, and how long a link may be silent.
     pub init_timeout: Duration,
+    /// tickTime × connectToLearnerMasterLimit: an attempt to reach a leader, names and all addresses
+    /// together.
+    pub dial_timeout: Duration,
     /// For one attempt at one address.
     pub connect_timeout: Duration,
     /// A peer that takes nothing for so long, while bytes wait for it, is cut off.
