@@ -31,7 +31,7 @@ use crate::timeouts::Timeouts;
 
 /// What a node is at the moment.
 #[derive(Clone, Debug)]
-enum State {
+pub(crate) enum State {
     /// Recovery is not over.
     Unstarted,
     /// A role has ended, and the disk is not idle yet.
@@ -57,12 +57,12 @@ pub enum Role {
 /// The machine of one member.
 #[derive(Clone, Debug)]
 pub struct Node {
-    member: Member,
-    state: State,
+    pub(crate) member: Member,
+    pub(crate) state: State,
     /// Whether it is its own ensemble by configuration.
-    alone: bool,
+    pub(crate) alone: bool,
     /// Roles that have ended.
-    generation: u64,
+    pub(crate) generation: u64,
 }
 
 impl Node {
