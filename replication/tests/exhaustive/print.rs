@@ -166,8 +166,9 @@ pub(super) fn node(print: &mut Print<'_>, node: &Node) {
 
 /// An election here ends with the notification that is its outcome, whatever was heard before.
 fn member(print: &mut Print<'_>, member: &Member) {
-    let Member { settings: _, log, election: _, committed } = member;
+    let Member { settings: _, log, election: _, committed, diverged } = member;
     print.zxid(*committed);
+    print.word(u64::from(*diverged));
     let Log { history, durable, epochs, saving, rebuilding, waiting_since_ms: _ } = log;
     print.zxid(history.before());
     print.zxid(history.last());
