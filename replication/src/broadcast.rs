@@ -40,12 +40,12 @@ use crate::quorum::Majority;
 /// What a leader keeps between propose and commit.
 #[derive(Clone, Debug)]
 pub(crate) struct Broadcast {
-    pub(crate) last_proposed: Zxid,
-    pub(crate) last_committed: Zxid,
+    last_proposed: Zxid,
+    last_committed: Zxid,
     /// How far each voter has acknowledged.
-    pub(crate) acked: BTreeMap<ServerId, Zxid>,
+    acked: BTreeMap<ServerId, Zxid>,
     /// Since when the oldest proposal, or the one after the last commit, waits for its commit.
-    pub(crate) waiting_since_ms: Option<u64>,
+    waiting_since_ms: Option<u64>,
 }
 
 impl Broadcast {

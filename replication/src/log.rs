@@ -21,14 +21,14 @@ use crate::packet::TxnBytes;
 #[derive(Clone, Debug)]
 pub(crate) struct Log {
     pub(crate) history: History,
-    pub(crate) durable: Zxid,
-    pub(crate) epochs: Epochs,
+    durable: Zxid,
+    epochs: Epochs,
     /// Epochs on their way to the disk.
-    pub(crate) saving: Option<Epochs>,
+    saving: Option<Epochs>,
     /// Where the log will end when the cut or the snapshot that is under way is durable.
-    pub(crate) rebuilding: Option<Zxid>,
+    rebuilding: Option<Zxid>,
     /// Since when the oldest unfinished append, or the last progress, is waited for.
-    pub(crate) waiting_since_ms: Option<u64>,
+    waiting_since_ms: Option<u64>,
 }
 
 impl Log {

@@ -31,7 +31,7 @@ use crate::timeouts::Timeouts;
 
 /// What a node is at the moment.
 #[derive(Clone, Debug)]
-pub(crate) enum State {
+enum State {
     /// Recovery is not over.
     Unstarted,
     /// A role has ended, and the disk is not idle yet.
@@ -41,7 +41,7 @@ pub(crate) enum State {
     /// As follower or observer.
     Following(Box<Following>),
     Leading(Box<Leading>),
-    /// The disk has failed, or the node is unfit to lead.
+    /// The disk has failed.
     Halted,
 }
 
@@ -57,20 +57,19 @@ pub enum Role {
 /// The machine of one member.
 #[derive(Clone, Debug)]
 pub struct Node {
-    pub(crate) member: Member,
-    pub(crate) state: State,
+    member: Member,
+    state: State,
     /// Whether it is its own ensemble by configuration.
-    pub(crate) alone: bool,
+    alone: bool,
     /// Roles that have ended.
-    pub(crate) generation: u64,
+    generation: u64,
 }
 
 impl Node {
     /// A member of an ensemble.
     pub fn new(settings: Settings) -> Self {
         let log = Log::empty(settings.history);
-        let (election, committed) = (Election::new(), Zxid::ZERO);
-        let member = Member { settings, log, election, committed, diverged: false };
+        let member = Member { settings, log, election: Election::new(), committed: Zxid::ZERO };
         Self { member, state: State::Unstarted, alone: false, generation: 0 }
     }
 
@@ -150,11 +149,6 @@ impl Node {
         if let State::Leading(leading) = &self.state { leading.barrier.pending() } else { 0 }
     }
 
-    /// Whether its tree is known to be wrong, until a leader's has taken its place.
-    pub const fn is_diverged(&self) -> bool {
-        self.member.diverged
-    }
-
     pub const fn membership(&self) -> &Membership {
         &self.member.settings.membership
     }
@@ -194,7 +188,6 @@ impl Node {
                 Ok(())
             }
             Event::DiskFailed => Err(Departure::DiskFailed),
-            Event::Diverged => self.on_diverged(),
             Event::Notified { from, state, vote, version } => {
                 self.on_notified(from, Heard { vote, state, version }, now_ms, fx)
             }
@@ -226,18 +219,9 @@ impl Node {
             Event::Logged { zxid } => log.on_logged(zxid, now_ms),
             Event::EpochSaved { epochs } => log.on_epoch_saved(epochs),
             Event::Truncated { last_logged } => log.on_truncated(last_logged),
-            Event::Installed { zxid } => {
-                log.on_installed(zxid);
-                self.member.diverged = false;
-            }
+            Event::Installed { zxid } => log.on_installed(zxid),
             _ => {}
         }
-    }
-
-    fn on_diverged(&mut self) -> Outcome {
-        let State::Following(following) = &self.state else { return Ok(()) };
-        self.member.diverged = true;
-        Err(Departure::Diverged(following.leader))
     }
 
     fn on_started(&mut self, recovered: Recovered, now_ms: u64, fx: &mut Effects) {
@@ -278,12 +262,7 @@ impl Node {
         let Some(vote) = won else { return };
         let member = &mut self.member;
         member.election.end(vote);
-        let leads = vote.leader == member.settings.id;
-        if leads && member.diverged {
-            // The vote is right, as the log is. What would be made of the tree is not.
-            return self.leave(Departure::Unfit, fx);
-        }
-        self.state = if leads {
+        self.state = if vote.leader == member.settings.id {
             State::Leading(Box::new(Leading::elected(member, now_ms, fx)))
         } else {
             State::Following(Box::new(Following::elected(member, vote.leader, now_ms, fx)))
@@ -398,7 +377,7 @@ impl Node {
             }
             _ => {}
         }
-        if matches!(reason, Departure::DiskFailed | Departure::Unfit) {
+        if reason == Departure::DiskFailed {
             self.state = State::Halted;
             fx.push(Effect::Halt);
             return;

@@ -3,10 +3,11 @@
 use super::client::Servers;
 use super::journal::{Counts, Journal};
 use super::nemesis::{Fault, Nemesis};
+use super::node::Flavor;
 use super::workload::{Load, Workload, read_everything};
 use super::{Ensemble, Plan};
 use crate::random::Random;
-use menagerie_simulation::checkers::check_history;
+use menagerie_simulation::checkers::{Settings, check_history};
 use menagerie_simulation::history::{self, History, Moment, Record};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -80,7 +81,10 @@ pub fn run_judged(plan: &Plan, load: &Load, faults: &[Fault], judging: &Judging)
     report.operations = counts.operations;
     report.acknowledged_writes = counts.acknowledged_writes;
     let records = journal.close();
-    report.judge(records.clone(), judging.tolerated.as_deref());
+    let ours = |flavor: &Flavor| *flavor == Flavor::Menagerie;
+    let exact_zxids = plan.voters.iter().chain(&plan.observers).all(ours);
+    let settings = Settings { exact_zxids, ..Settings::default() };
+    report.judge(records.clone(), &settings, judging.tolerated.as_deref());
     if judging.keep || !report.violations.is_empty() {
         ensemble.keep_files();
         let path = ensemble.directory().join("history.jsonl");
@@ -127,7 +131,7 @@ fn keep(path: &std::path::Path, records: &[Record]) -> io::Result<()> {
 }
 
 impl Report {
-    fn judge(&mut self, records: Vec<Record>, tolerated: Option<&str>) {
+    fn judge(&mut self, records: Vec<Record>, settings: &Settings, tolerated: Option<&str>) {
         let history = match History::of(records) {
             Ok(history) => history,
             Err(error) => {
@@ -135,7 +139,7 @@ impl Report {
                 return;
             }
         };
-        for violation in check_history(&history) {
+        for violation in check_history(&history, settings) {
             if Some(violation.checker) == tolerated {
                 self.tolerated += 1;
             } else {
@@ -213,7 +217,6 @@ impl fmt::Display for Report {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ensemble::node::Flavor;
 
     #[test]
     fn without_faults_apache_keeps_every_promise() {

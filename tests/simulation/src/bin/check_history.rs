@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
-use menagerie_simulation::checkers::check_history;
+use menagerie_simulation::checkers::{Settings, check_history};
 use menagerie_simulation::history::{self, History};
 use thiserror::Error;
 
@@ -18,6 +18,29 @@ struct Arguments {
     /// Files of JSON lines, each by one recorder, all with times of one clock.
     #[arg(required = true)]
     files: Vec<PathBuf>,
+    /// How long the ensemble may take to recover when all faults are over.
+    #[arg(long, value_name = "MS", default_value_t = Settings::default().recovery_ms_max)]
+    recovery_ms_max: u64,
+    /// How long a request may take after that.
+    #[arg(long, value_name = "MS", default_value_t = Settings::default().reply_ms_max)]
+    reply_ms_max: u64,
+    /// How long the news that a session was used may take to the leader.
+    #[arg(long, value_name = "MS", default_value_t = Settings::default().touch_ms_max)]
+    touch_ms_max: u64,
+    /// How long after its time a session may still be there.
+    #[arg(long, value_name = "MS", default_value_t = Settings::default().expiry_ms_max)]
+    expiry_ms_max: u64,
+    /// Some servers are Apache's, whose reads may show more than their zxid says.
+    #[arg(long)]
+    apache: bool,
+}
+
+impl Arguments {
+    const fn settings(&self) -> Settings {
+        let &Self { recovery_ms_max, reply_ms_max, touch_ms_max, expiry_ms_max, apache, .. } = self;
+        let exact_zxids = !apache;
+        Settings { recovery_ms_max, reply_ms_max, touch_ms_max, expiry_ms_max, exact_zxids }
+    }
 }
 
 #[derive(Debug, Error)]
@@ -40,7 +63,7 @@ fn main() -> io::Result<ExitCode> {
         }
     };
     let mut out = io::stdout().lock();
-    let violations = check_history(&history);
+    let violations = check_history(&history, &arguments.settings());
     for violation in &violations {
         writeln!(out, "{violation}")?;
         for line in violation.excerpt(&history) {

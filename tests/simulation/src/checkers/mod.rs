@@ -10,7 +10,7 @@ use std::fmt;
 
 use crate::history::{History, OpIndex};
 
-pub use clients::check_history;
+pub use clients::{Settings, check_history};
 pub use nodes::{Ledger, NodeCheckers, Observation, Promise, Seen, SessionChange, TxnHash};
 
 /// A broken promise.

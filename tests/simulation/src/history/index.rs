@@ -78,6 +78,8 @@ pub struct Connection {
     pub session: SessionId,
     pub node: ServerId,
     pub from: Point,
+    /// When it was lost, or the client had made the next one.
+    pub until: Option<Point>,
     pub wire: Vec<OnWire>,
 }
 
@@ -195,16 +197,17 @@ impl History {
             }
             Moment::Connected { session, node, timeout_ms, resumed: _ } => {
                 let index = self.connections.len();
+                self.disconnect(client.connection.replace(index), at);
                 client.session = session;
-                client.connection = Some(index);
                 let wire = Vec::new();
-                let connection = Connection { client: number, session, node, from: at, wire };
+                let (from, until) = (at, None);
+                let connection = Connection { client: number, session, node, from, until, wire };
                 self.connections.push(connection);
                 let session = self.session(session);
                 session.timeout_ms = timeout_ms;
                 session.connections.push(index);
             }
-            Moment::Disconnected => client.connection = None,
+            Moment::Disconnected => self.disconnect(client.connection.take(), at),
             Moment::Expired { session } => {
                 let session = self.session(session);
                 session.expired = session.expired.or(Some(at));
@@ -244,6 +247,12 @@ impl History {
         Ok(())
     }
 
+    fn disconnect(&mut self, connection: Option<usize>, at: Point) {
+        if let Some(index) = connection {
+            self.connections[index].until = Some(at);
+        }
+    }
+
     fn session(&mut self, id: SessionId) -> &mut Session {
         self.sessions.entry(id).or_insert_with(|| Session {
             timeout_ms: 0,
@@ -252,6 +261,12 @@ impl History {
             operations: Vec::new(),
             connections: Vec::new(),
         })
+    }
+
+    /// Whether an operation looks at the outcome of the run.
+    #[must_use]
+    pub fn is_final(&self, op: OpIndex) -> bool {
+        self.finale.is_some_and(|finale| self.operations[op].invoked.at_ns > finale.at_ns)
     }
 
     /// What reads saw, in the order of their invocations.

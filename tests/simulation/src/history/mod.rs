@@ -12,6 +12,7 @@
 //!   order in which they came over the wire;
 //! - a reply is what the *server* said. What a client library makes up (connection loss, time-outs,
 //!   "expired" for requests on their way) is [`Moment::Lost`];
+//! - a client that gives up on a request gives up its connection;
 //! - the run begins with an empty tree, and everything that writes is recorded;
 //! - text that stands for data is equal if and only if the data is ([`text_of`] will do).
 //!

@@ -2,11 +2,13 @@
 //!
 //! Every call moves the time on by one, so what is written later is later.
 
+use std::collections::BTreeMap;
+
 use menagerie_wire::{ServerId, SessionId, Zxid};
 
 use super::index::History;
-use super::operation::{CreateMode, NodeStat, Reply, Request, Write};
-use super::record::{Moment, Record};
+use super::operation::{CreateMode, EventKind, NodeStat, Reply, Request, Write};
+use super::record::{HARNESS, Moment, Record};
 
 /// A test's way to write a history. Client `n` has session `n` unless told otherwise.
 #[derive(Debug, Default)]
@@ -14,6 +16,8 @@ pub(crate) struct Script {
     now_ns: u64,
     next_op: u64,
     records: Vec<Record>,
+    /// The last connection of each client: session and server.
+    connections: BTreeMap<u32, (i64, i64)>,
 }
 
 /// A request that is under way.
@@ -45,15 +49,33 @@ impl Script {
         self.records.push(Record { at_ns: self.now_ns, client, what });
     }
 
+    /// Lets time go by.
+    pub(crate) fn wait_ms(&mut self, ms: u64) {
+        self.now_ns += ms * 1_000_000;
+    }
+
+    pub(crate) fn healed(&mut self) {
+        self.record(HARNESS, Moment::Healed);
+    }
+
+    pub(crate) fn finale(&mut self) {
+        self.record(HARNESS, Moment::Finale);
+    }
+
     /// Gives the client its session, or a connection to another server.
     pub(crate) fn connect(&mut self, client: u32, node: i64) {
         self.connect_as(client, i64::from(client), node);
     }
 
     pub(crate) fn connect_as(&mut self, client: u32, session: i64, node: i64) {
+        self.connections.insert(client, (session, node));
         let (session, node) = (SessionId(session), ServerId(node));
         let resumed = false;
         self.record(client, Moment::Connected { session, node, timeout_ms: TIMEOUT_MS, resumed });
+    }
+
+    pub(crate) fn disconnect(&mut self, client: u32) {
+        self.record(client, Moment::Disconnected);
     }
 
     pub(crate) fn expire(&mut self, client: u32, session: i64) {
@@ -72,9 +94,13 @@ impl Script {
         self.record(begun.client, Moment::Return { op: begun.op, zxid, result });
     }
 
+    /// A request without an answer: its connection breaks, and the client makes the next one.
     pub(crate) fn lose(&mut self, client: u32, request: Request) {
         let begun = self.begin(client, request);
+        self.disconnect(client);
         self.record(client, Moment::Lost { op: begun.op });
+        let (session, node) = self.connections[&client];
+        self.connect_as(client, session, node);
     }
 
     pub(crate) fn not_sent(&mut self, begun: Begun) {
@@ -90,6 +116,11 @@ impl Script {
     pub(crate) fn refused(&mut self, client: u32, request: Request, zxid: i64, code: i32) {
         let begun = self.begin(client, request);
         self.end(begun, zxid, Err(code));
+    }
+
+    pub(crate) fn event(&mut self, client: u32, zxid: i64, kind: EventKind, path: &str) {
+        let path = path.to_owned();
+        self.record(client, Moment::Event { zxid: Zxid(zxid), kind, path });
     }
 
     /// Creates a node that stays.

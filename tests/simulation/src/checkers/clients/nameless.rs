@@ -48,6 +48,17 @@ pub(super) fn add<'h>(history: &'h History, by_path: &mut BTreeMap<&'h str, Vec<
     }
 }
 
+/// Creates that may have made nodes without a word, by the path that was asked for.
+pub(super) fn by_asked_path(history: &History) -> BTreeMap<&str, Vec<&Change>> {
+    let mut creates: BTreeMap<&str, Vec<&Change>> = BTreeMap::new();
+    for change in &history.doubtful {
+        if let Some((_, write)) = create(history, change) {
+            creates.entry(write.path()).or_default().push(change);
+        }
+    }
+    creates
+}
+
 /// Something that may happen at any time after the call of `op`.
 pub(super) fn open_call<'h>(history: &History, op: OpIndex, step: Step<'h>) -> Call<'h> {
     Call {
@@ -69,7 +80,7 @@ const fn is_creation(change: &&Change) -> bool {
 }
 
 /// The path of a sequential node without its number.
-fn asked_path(path: &str) -> Option<&str> {
+pub(super) fn asked_path(path: &str) -> Option<&str> {
     let (asked, number) = path.split_at_checked(path.len().checked_sub(DIGITS)?)?;
     number.bytes().all(|digit| digit.is_ascii_digit()).then_some(asked)
 }

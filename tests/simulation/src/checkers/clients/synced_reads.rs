@@ -4,29 +4,37 @@
 //! ZooKeeper promises less (ZOOKEEPER-1675: a leader that was deposed and does not know it answers
 //! syncs); Menagerie promises this always. Judged twice: by zxids, over all nodes at once, and for
 //! each node by its values, where such a read takes effect between the call of the sync and its own
-//! reply. A node whose writes alone have no order is `linearizable_writes`'.
+//! reply. A node whose writes alone have no order is `linearizable_writes`', and what is lost at
+//! the end of a run `durability`'s. Where zxids are not exact ([`Settings::exact_zxids`]) only
+//! values are judged.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use menagerie_wire::Zxid;
 
 use crate::history::{Found, History, OpIndex, Operation, Request, Session, Sight};
 
-use super::Violation;
+use super::durability;
 use super::linearizable_writes::{call, calls_by_path, is_made_by_the_server, judge};
 use super::wing_gong::{self, Call};
 use super::znode::Step;
+use super::{Settings, Violation};
 
 const NAME: &str = "synced_reads";
 
 /// Finds synced reads that are too old.
-pub(super) fn check(history: &History) -> Vec<Violation> {
+pub(super) fn check(history: &History, settings: &Settings) -> Vec<Violation> {
     let floors = floors(history);
-    let sessions = history.sessions.values();
+    let sessions = history.sessions.values().filter(|_| settings.exact_zxids);
     let mut violations: Vec<_> =
         sessions.filter_map(|session| behind_its_sync(history, session, &floors)).collect();
     let mut writes = calls_by_path(history);
-    for (path, reads) in reads_by_path(history) {
+    let lost: HashSet<OpIndex> = durability::check(history)
+        .iter()
+        .filter_map(|violation| violation.operations.last().copied())
+        .collect();
+    for (path, mut reads) in reads_by_path(history) {
+        reads.retain(|read| !lost.contains(&read.op));
         let mut calls = writes.remove(path).unwrap_or_default();
         let count = calls.len();
         calls.extend(reads);

@@ -6,6 +6,7 @@ use crate::history::{CreateMode, Reply, Request};
 
 const MONOTONIC: &str = "monotonic_reads";
 const SYNCED: &str = "synced_reads";
+const AT_ZXID: &str = "reads_at_zxid";
 
 pub(super) const BAD: &[Bad] = &[
     ("a session goes to a server that is behind", MONOTONIC, || {
@@ -32,14 +33,6 @@ pub(super) const BAD: &[Bad] = &[
         }
         s.get(2, "/a", 2, ("1", stat(2, 2, 0)));
         s.get(2, "/a", 2, ("0", stat(2, 2, 0)));
-        s
-    }),
-    ("a stale read behind a sync", SYNCED, || {
-        let mut s = Script::with(2);
-        s.create(1, "/a", "0", 1);
-        s.set(1, "/a", "1", 2, 1);
-        s.sync(2, 3);
-        s.get(2, "/a", 3, ("0", stat(1, 1, 0)));
         s
     }),
     ("a sync is answered by a leader that is none any more", SYNCED, || {
@@ -73,6 +66,49 @@ pub(super) const BAD: &[Bad] = &[
         s.lose(1, create("/a", "1"));
         s.sync(2, 3);
         s.get(2, "/a", 3, ("2", stat(2, 2, 0)));
+        s
+    }),
+    ("a server has lost a write, and reads on", AT_ZXID, || {
+        let mut s = Script::with(2);
+        s.create(1, "/a", "0", 1);
+        s.set(1, "/a", "1", 2, 1);
+        s.get(2, "/a", 3, ("0", stat(1, 1, 0)));
+        s
+    }),
+    ("a delete is not seen", AT_ZXID, || {
+        let mut s = Script::with(2);
+        s.create(1, "/a", "0", 1);
+        s.done(1, delete("/a"), 2, Reply::Done);
+        s.get(2, "/a", 2, ("0", stat(1, 1, 0)));
+        s
+    }),
+    ("a node is not there any more", AT_ZXID, || {
+        let mut s = Script::with(2);
+        s.create(1, "/a", "0", 1);
+        s.get_nothing(2, "/a", 2);
+        s
+    }),
+    ("a read shows what is not committed yet", AT_ZXID, || {
+        let mut s = Script::with(2);
+        s.create(1, "/a", "0", 1);
+        let write = s.begin(1, set("/a", "1"));
+        s.get(2, "/a", 1, ("1", stat(1, 2, 1)));
+        s.end(write, 2, Ok(Reply::Stat(stat(1, 2, 1))));
+        s
+    }),
+    ("a read shows other data than was written", AT_ZXID, || {
+        let mut s = Script::with(2);
+        s.create(1, "/a", "0", 1);
+        s.get(2, "/a", 1, ("1", stat(1, 1, 0)));
+        s
+    }),
+    ("one change is two things to two sessions", AT_ZXID, || {
+        let mut s = Script::with(3);
+        for value in ["0", "1"] {
+            s.lose(1, create("/a", value));
+        }
+        s.get(2, "/a", 2, ("1", stat(2, 2, 0)));
+        s.get(3, "/a", 2, ("0", stat(2, 2, 0)));
         s
     }),
 ];

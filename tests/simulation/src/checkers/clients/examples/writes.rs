@@ -3,7 +3,7 @@
 use super::{Bad, Good};
 use crate::history::Reply;
 use crate::history::script::{
-    Script, create, created, creation, data, delete, get, set, setting, stat,
+    Script, TIMEOUT_MS, create, created, creation, data, delete, get, set, setting, stat,
 };
 use crate::history::{CreateMode, Request};
 
@@ -13,6 +13,21 @@ const FIFO: &str = "client_fifo";
 const NODE_EXISTS: i32 = -110;
 const NO_NODE: i32 = -101;
 const BAD_VERSION: i32 = -103;
+
+const SEQUENTIAL: &str = "sequential_names";
+
+fn make_sequential(s: &mut Script, client: u32, number: &str, zxid: i64) {
+    let creation = creation("/q/s-", "x", CreateMode::Persistent, true);
+    let path = format!("/q/s-{number}");
+    s.done(client, Request::Write(creation), zxid, created(&path));
+}
+
+/// With a parent for sequential nodes.
+fn with_queue() -> Script {
+    let mut s = Script::with(2);
+    s.create(1, "/q", "", 1);
+    s
+}
 
 pub(super) const BAD: &[Bad] = &[
     ("a version is given twice", LINEARIZABLE, || {
@@ -104,6 +119,37 @@ pub(super) const BAD: &[Bad] = &[
         s.end(write, 2, Ok(Reply::Stat(stat(1, 2, 1))));
         s
     }),
+    ("a number is given twice", SEQUENTIAL, || {
+        let mut s = with_queue();
+        make_sequential(&mut s, 1, "0000000000", 2);
+        let creation = creation("/q/t-", "x", CreateMode::Persistent, true);
+        s.done(2, Request::Write(creation), 3, created("/q/t-0000000000"));
+        s
+    }),
+    ("numbers fall", SEQUENTIAL, || {
+        let mut s = with_queue();
+        make_sequential(&mut s, 1, "0000000001", 2);
+        make_sequential(&mut s, 1, "0000000000", 3);
+        s
+    }),
+    ("a plain create is not counted", SEQUENTIAL, || {
+        let mut s = with_queue();
+        make_sequential(&mut s, 1, "0000000000", 2);
+        s.create(2, "/q/plain", "x", 3);
+        make_sequential(&mut s, 1, "0000000001", 4);
+        s
+    }),
+    ("a number is left out", SEQUENTIAL, || {
+        let mut s = with_queue();
+        make_sequential(&mut s, 1, "0000000000", 2);
+        make_sequential(&mut s, 1, "0000000002", 3);
+        s
+    }),
+    ("a name without its digits", SEQUENTIAL, || {
+        let mut s = with_queue();
+        make_sequential(&mut s, 1, "1", 2);
+        s
+    }),
 ];
 
 pub(super) const GOOD: &[Good] = &[
@@ -150,6 +196,7 @@ pub(super) const GOOD: &[Good] = &[
         let mut s = Script::with(2);
         let creation = creation("/e", "x", CreateMode::Ephemeral, false);
         s.done(1, Request::Write(creation), 1, created("/e"));
+        s.wait_ms(TIMEOUT_MS);
         s.expire(1, 1);
         s.refused(2, set("/e", "y"), 3, NO_NODE);
         s
@@ -168,6 +215,23 @@ pub(super) const GOOD: &[Good] = &[
         s.refused(1, create("/a", "1"), 5, NODE_EXISTS);
         s.refused(2, Request::Write(setting("/a", "1", 4)), 5, BAD_VERSION);
         s.set(1, "/a", "2", 6, 1);
+        s
+    }),
+    ("a create without an answer may have taken a number", || {
+        let mut s = with_queue();
+        make_sequential(&mut s, 1, "0000000000", 2);
+        s.lose(2, Request::Write(creation("/q/t-", "x", CreateMode::Persistent, true)));
+        make_sequential(&mut s, 1, "0000000002", 4);
+        make_sequential(&mut s, 1, "0000000003", 5);
+        s
+    }),
+    ("a parent that is made again counts from the beginning", || {
+        let mut s = with_queue();
+        make_sequential(&mut s, 1, "0000000000", 2);
+        s.done(1, delete("/q/s-0000000000"), 3, Reply::Done);
+        s.done(1, delete("/q"), 4, Reply::Done);
+        s.create(1, "/q", "", 5);
+        make_sequential(&mut s, 1, "0000000000", 6);
         s
     }),
 ];
