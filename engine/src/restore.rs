@@ -34,12 +34,7 @@ pub struct Restore<S> {
 
 impl<S: Snapshots> Restore<S> {
     pub fn new(snapshots: S, on_mismatch: DigestMismatch) -> Self {
-        Self::on(snapshots, on_mismatch, Tree::new())
-    }
-
-    /// Goes on with a tree that is there already.
-    pub fn on(snapshots: S, on_mismatch: DigestMismatch, tree: Tree) -> Self {
-        Self { snapshots, on_mismatch, tree, mismatches: 0 }
+        Self { snapshots, on_mismatch, tree: Tree::new(), mismatches: 0 }
     }
 
     pub fn into_tree(self) -> Tree {

@@ -40,12 +40,12 @@ use crate::quorum::Majority;
 /// What a leader keeps between propose and commit.
 #[derive(Clone, Debug)]
 pub(crate) struct Broadcast {
-    last_proposed: Zxid,
-    last_committed: Zxid,
+    pub(crate) last_proposed: Zxid,
+    pub(crate) last_committed: Zxid,
     /// How far each voter has acknowledged.
-    acked: BTreeMap<ServerId, Zxid>,
+    pub(crate) acked: BTreeMap<ServerId, Zxid>,
     /// Since when the oldest proposal, or the one after the last commit, waits for its commit.
-    waiting_since_ms: Option<u64>,
+    pub(crate) waiting_since_ms: Option<u64>,
 }
 
 impl Broadcast {

@@ -322,7 +322,9 @@ impl Following {
         assert!(m.log.epochs().accepted == self.epoch, "acceptedEpoch is durable before ACKEPOCH");
         assert!(m.log.is_quiet(), "what ACKEPOCH says is durable");
         self.progress = Progress::Accepted;
-        self.send(Packet::AckEpoch { last_zxid: m.log.durable(), current_epoch }, fx);
+        // No history reaches back to that: every leader, Apache's too, answers with SNAP.
+        let last_zxid = if m.diverged { Zxid::NONE } else { m.log.durable() };
+        self.send(Packet::AckEpoch { last_zxid, current_epoch }, fx);
     }
 }
 

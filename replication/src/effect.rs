@@ -113,7 +113,8 @@ pub enum Effect {
     StopServing {
         reason: Departure,
     },
-    /// The disk has failed: the process must end, with an error.
+    /// The disk has failed, or this node would have to lead with a tree that is wrong: the process
+    /// must end, with an error. In the second case its next start makes the tree from the log.
     Halt,
 
     /// A learner's client wants something judged and proposed. Only on a leader that serves.

@@ -145,6 +145,9 @@ pub enum Event {
     },
     /// A write or sync of log, epochs or snapshot failed. The node does nothing any more.
     DiskFailed,
+    /// The tree of this learner is not what its leader's is. It leaves, and whoever leads next is
+    /// asked for all of it; until that is installed nobody may learn from this node.
+    Diverged,
 
     /// The sequencer of a leader has judged a write and put it behind all earlier ones.
     Propose {

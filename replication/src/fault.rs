@@ -3,7 +3,8 @@
 use menagerie_wire::{Epoch, ServerId, Zxid};
 use thiserror::Error;
 
-/// Why a node left its role. It looks for a leader next, except after [`Departure::DiskFailed`].
+/// Why a node left its role. It looks for a leader next, except after [`Departure::DiskFailed`] and
+/// [`Departure::Unfit`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum Departure {
     #[error("no quorum has said its acceptedEpoch within initLimit")]
@@ -26,6 +27,10 @@ pub enum Departure {
     EpochSurpassed { sid: ServerId, accepted: Epoch, epoch: Epoch },
     #[error("a write or sync of the log failed")]
     DiskFailed,
+    #[error("the tree is not what leader {0} has")]
+    Diverged(ServerId),
+    #[error("elected to lead with a tree that is not what its history makes")]
+    Unfit,
     #[error("leader {0} cannot be reached")]
     LeaderUnreachable(ServerId),
     #[error("leader {0} was silent for {1} ms")]

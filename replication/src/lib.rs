@@ -45,6 +45,14 @@ mod settings;
 mod synchronization;
 mod timeouts;
 
+// A walk over all states must know what a state is. It shares the simulation's checkers, which name
+// this crate as others do.
+#[cfg(test)]
+extern crate self as menagerie_replication;
+#[cfg(test)]
+#[path = "../tests/exhaustive/mod.rs"]
+mod exhaustive;
+
 pub use effect::{Effect, Effects};
 pub use event::{Epochs, Event, Link, LogRead, Recovered};
 pub use fault::{Departure, PeerFault};

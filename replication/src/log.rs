@@ -21,14 +21,14 @@ use crate::packet::TxnBytes;
 #[derive(Clone, Debug)]
 pub(crate) struct Log {
     pub(crate) history: History,
-    durable: Zxid,
-    epochs: Epochs,
+    pub(crate) durable: Zxid,
+    pub(crate) epochs: Epochs,
     /// Epochs on their way to the disk.
-    saving: Option<Epochs>,
+    pub(crate) saving: Option<Epochs>,
     /// Where the log will end when the cut or the snapshot that is under way is durable.
-    rebuilding: Option<Zxid>,
+    pub(crate) rebuilding: Option<Zxid>,
     /// Since when the oldest unfinished append, or the last progress, is waited for.
-    waiting_since_ms: Option<u64>,
+    pub(crate) waiting_since_ms: Option<u64>,
 }
 
 impl Log {

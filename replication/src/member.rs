@@ -15,6 +15,9 @@ pub(crate) struct Member {
     pub(crate) election: Election,
     /// The highest zxid this process knows to be committed. Nothing below it is ever cut off.
     pub(crate) committed: Zxid,
+    /// The host's tree is not what the log makes of it; only a leader's snapshot mends that, or a
+    /// new start.
+    pub(crate) diverged: bool,
 }
 
 impl Member {

@@ -31,7 +31,7 @@ use crate::timeouts::Timeouts;
 
 /// What a node is at the moment.
 #[derive(Clone, Debug)]
-enum State {
+pub(crate) enum State {
     /// Recovery is not over.
     Unstarted,
     /// A role has ended, and the disk is not idle yet.
@@ -41,7 +41,7 @@ enum State {
     /// As follower or observer.
     Following(Box<Following>),
     Leading(Box<Leading>),
-    /// The disk has failed.
+    /// The disk has failed, or the node is unfit to lead.
     Halted,
 }
 
@@ -57,19 +57,20 @@ pub enum Role {
 /// The machine of one member.
 #[derive(Clone, Debug)]
 pub struct Node {
-    member: Member,
-    state: State,
+    pub(crate) member: Member,
+    pub(crate) state: State,
     /// Whether it is its own ensemble by configuration.
-    alone: bool,
+    pub(crate) alone: bool,
     /// Roles that have ended.
-    generation: u64,
+    pub(crate) generation: u64,
 }
 
 impl Node {
     /// A member of an ensemble.
     pub fn new(settings: Settings) -> Self {
         let log = Log::empty(settings.history);
-        let member = Member { settings, log, election: Election::new(), committed: Zxid::ZERO };
+        let (election, committed) = (Election::new(), Zxid::ZERO);
+        let member = Member { settings, log, election, committed, diverged: false };
         Self { member, state: State::Unstarted, alone: false, generation: 0 }
     }
 
@@ -149,6 +150,11 @@ impl Node {
         if let State::Leading(leading) = &self.state { leading.barrier.pending() } else { 0 }
     }
 
+    /// Whether its tree is known to be wrong, until a leader's has taken its place.
+    pub const fn is_diverged(&self) -> bool {
+        self.member.diverged
+    }
+
     pub const fn membership(&self) -> &Membership {
         &self.member.settings.membership
     }
@@ -188,6 +194,7 @@ impl Node {
                 Ok(())
             }
             Event::DiskFailed => Err(Departure::DiskFailed),
+            Event::Diverged => self.on_diverged(),
             Event::Notified { from, state, vote, version } => {
                 self.on_notified(from, Heard { vote, state, version }, now_ms, fx)
             }
@@ -219,9 +226,18 @@ impl Node {
             Event::Logged { zxid } => log.on_logged(zxid, now_ms),
             Event::EpochSaved { epochs } => log.on_epoch_saved(epochs),
             Event::Truncated { last_logged } => log.on_truncated(last_logged),
-            Event::Installed { zxid } => log.on_installed(zxid),
+            Event::Installed { zxid } => {
+                log.on_installed(zxid);
+                self.member.diverged = false;
+            }
             _ => {}
         }
+    }
+
+    fn on_diverged(&mut self) -> Outcome {
+        let State::Following(following) = &self.state else { return Ok(()) };
+        self.member.diverged = true;
+        Err(Departure::Diverged(following.leader))
     }
 
     fn on_started(&mut self, recovered: Recovered, now_ms: u64, fx: &mut Effects) {
@@ -262,7 +278,12 @@ impl Node {
         let Some(vote) = won else { return };
         let member = &mut self.member;
         member.election.end(vote);
-        self.state = if vote.leader == member.settings.id {
+        let leads = vote.leader == member.settings.id;
+        if leads && member.diverged {
+            // The vote is right, as the log is. What would be made of the tree is not.
+            return self.leave(Departure::Unfit, fx);
+        }
+        self.state = if leads {
             State::Leading(Box::new(Leading::elected(member, now_ms, fx)))
         } else {
             State::Following(Box::new(Following::elected(member, vote.leader, now_ms, fx)))
@@ -377,7 +398,7 @@ impl Node {
             }
             _ => {}
         }
-        if reason == Departure::DiskFailed {
+        if matches!(reason, Departure::DiskFailed | Departure::Unfit) {
             self.state = State::Halted;
             fx.push(Effect::Halt);
             return;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use menagerie_wire::{Epoch, ServerId, Zxid};
 
 use super::*;
-use crate::script::{ACCEPTED, ELECTED, LEADING, after};
+use crate::script::{ACCEPTED, ELECTED, FOLLOWING, LEADING, after};
 
 fn step(node: &mut Node, event: Event) -> Effects {
     let mut effects = Effects::new();
@@ -80,4 +80,73 @@ fn nothing_is_proposed_before_the_reign_begins() {
 #[should_panic(expected = "drained with appends under way")]
 fn a_disk_that_is_not_idle_is_not_drained() {
     after(3, &[ELECTED, LEADING, "propose 2:1", "wait 2000", "drained 1 1:5 2 2"]);
+}
+
+const DIVERGED: &str = "
+    recv L1 PROPOSAL 2:1
+    logged 2:1
+    recv L1 COMMIT 2:1
+    diverged
+    drained 1 2:1 2 2
+";
+
+#[test]
+fn a_learner_whose_tree_differs_leaves_and_comes_back_by_a_snapshot() {
+    let mut script = after(1, &[ACCEPTED, FOLLOWING]);
+    script.check(
+        "
+        recv L1 PROPOSAL 2:1
+          append 2:1
+        logged 2:1
+          send L1 ACK 2:1
+        recv L1 COMMIT 2:1
+          commit 2:1
+        diverged
+          stop serving: the tree is not what leader 3 has
+          close L1
+          drain 1
+        ",
+    );
+    script.play_all("drained 1 2:1 2 2");
+    assert!(script.node.is_diverged());
+    script.check(
+        "
+        vote 3 LEADING for 3 1:5 r1 e2
+        vote 2 FOLLOWING for 3 1:5 r1 e2
+          connect 3
+        connected 3 L2
+          send L2 FOLLOWERINFO 1 accepted 2
+        recv L2 LEADERINFO 2
+          send L2 ACKEPOCH none -1
+        recv L2 SNAP 2:1
+          receive snapshot 2:1 on L2
+        installed 2:1
+        ",
+    );
+    assert!(!script.node.is_diverged());
+    // The next time it says where it is.
+    script.play_all("closed L2\ndrained 2 2:1 2 2");
+    script.play_all("vote 3 LEADING for 3 1:5 r1 e2\nvote 2 FOLLOWING for 3 1:5 r1 e2");
+    script.check(
+        "
+        connected 3 L3
+          send L3 FOLLOWERINFO 1 accepted 2
+        recv L3 LEADERINFO 2
+          send L3 ACKEPOCH 2:1 -1
+        ",
+    );
+}
+
+#[test]
+fn nobody_learns_from_a_tree_that_is_wrong() {
+    let mut script = after(1, &[ACCEPTED, FOLLOWING, DIVERGED]);
+    script.check(
+        "
+        vote 2 LOOKING for 1 2:1 r2 e2
+        vote 3 LOOKING for 1 2:1 r2 e2
+          stop serving: elected to lead with a tree that is not what its history makes
+          halt
+        wait 9999
+        ",
+    );
 }

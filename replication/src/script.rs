@@ -186,6 +186,7 @@ fn event(words: &[&str]) -> Event {
             epochs: epochs(accepted, current),
         },
         ["disk-failed"] => Event::DiskFailed,
+        ["diverged"] => Event::Diverged,
         ["propose", z] => Event::Propose { zxid: zxid(z), txn: txn(zxid(z)) },
         ["sync", cxid] => Event::Request(request(OpCode::Sync, cxid)),
         ["write", cxid] => Event::Request(request(OpCode::SetData, cxid)),

@@ -42,6 +42,8 @@ fn the_choice_follows_from_where_the_learner_stands() {
         ((3, 0), Choice::Snap),
         ((4, 1), Choice::Snap),
         ((4, 0), Choice::Snap),
+        // It wants nothing else: -1.
+        ((u32::MAX, u32::MAX), Choice::Snap),
     ];
     for (peer, expect) in cases {
         check_choice(peer, expect);

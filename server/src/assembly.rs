@@ -18,7 +18,7 @@ use crate::client::listener::{self, Census, Limits};
 use crate::client::password::SessionSecret;
 use crate::client::run::{self as shard_run, Visit};
 use crate::client::shard::{self, Shard, Word};
-use crate::config::{AclSchemes, Config};
+use crate::config::{AclSchemes, Config, DigestMismatch};
 use crate::housekeeping::{Housekeeper, Keeper, SnapshotPolicy};
 use crate::member::{Member, PortTasks};
 use crate::runtime::clock::monotonic_ms;
@@ -268,6 +268,10 @@ fn sequencer_settings(config: &Config, shards: u16) -> sequencer::Settings {
         rules: rules(config),
         digests: config.tree.digest,
         leader_serves: config.ensemble.as_ref().is_none_or(|ensemble| ensemble.leader_serves),
+        leaves_on_mismatch: config
+            .ensemble
+            .as_ref()
+            .is_some_and(|ensemble| ensemble.digest_mismatch == DigestMismatch::Stop),
         cleaner: CleanerSettings {
             check_interval_ms: ms(config.tree.container_check_interval),
             per_minute_max: u64::from(config.tree.container_deletes_per_minute_max),

@@ -4,6 +4,7 @@
 //! The election port is opened before anything else of the ensemble happens, so that a port that is
 //! taken is an error of the start; the quorum port is opened by whoever is elected.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -87,7 +88,8 @@ impl Member {
                 id,
                 book,
                 listen: quorum_port.map_err(cannot_start("the quorum port"))?,
-                init_timeout: init_timeout.min(ensemble.leader_connect_timeout()),
+                init_timeout,
+                dial_timeout: ensemble.leader_connect_timeout(),
                 connect_timeout: sync_timeout,
                 stuck_timeout: sync_timeout,
                 waiting_bytes_max: WAITING_BYTES_MAX.max(2 * packet_bytes_max),
@@ -102,7 +104,7 @@ impl Member {
         let (vote_door, votes) = mailbox();
         let (quorum, quorum_inbox) = mailbox();
         let (packet_door, packets) = mailbox();
-        let ports = Ports { election, votes, quorum, packets };
+        let ports = Ports { election, votes, quorum, packets, taken: BTreeMap::new() };
         let tasks = PortTasks {
             election: (self.election, election_inbox, vote_door),
             quorum: (self.quorum, quorum_inbox, packet_door),

@@ -14,10 +14,11 @@ use super::disk::{Disk, Txn, count_to, last};
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Checkers {
     /// Everything that any member ever showed as committed, in order.
-    committed: Vec<Txn>,
+    pub(crate) committed: Vec<Txn>,
     /// What was ever proposed.
-    proposed: BTreeMap<Zxid, u64>,
-    reigns: BTreeMap<Epoch, ServerId>,
+    pub(crate) proposed: BTreeMap<Zxid, u64>,
+    /// By epoch, who led, and the history that the reign began with.
+    pub(crate) reigns: BTreeMap<Epoch, (ServerId, Vec<Txn>)>,
 }
 
 impl Checkers {
@@ -37,7 +38,7 @@ impl Checkers {
     /// Leadership: one leader in an epoch, ever. Primary integrity: it has all that was committed
     /// in earlier ones. (A later one may be established already, unknown to one that is cut off.)
     pub(crate) fn on_lead(&mut self, id: ServerId, epoch: Epoch, view: &[Txn]) {
-        let before = self.reigns.insert(epoch, id);
+        let before = self.reigns.insert(epoch, (id, view.to_vec()));
         assert!(before.is_none(), "epoch {epoch} of {before:?} is {id}'s too");
         let earlier = self.committed.partition_point(|(zxid, _)| zxid.epoch() < epoch);
         let has_all = view.starts_with(&self.committed[..earlier]);
@@ -45,7 +46,8 @@ impl Checkers {
     }
 
     /// Prefix consistency, total order, agreement: what a member shows as committed is a beginning
-    /// of what others did, or goes on from it. Quorum durable: what is new is on the disks of a
+    /// of what others did, or goes on from it. Primary integrity, seen from the earlier reign: no
+    /// later one has begun without what is new. Quorum durable: what is new is on the disks of a
     /// quorum. `shown` entries of `view` were checked before.
     pub(crate) fn on_commit<'a>(
         &mut self,
@@ -62,6 +64,9 @@ impl Checkers {
         assert!(view[from..old] == self.committed[from..old], "two histories up to {zxid}");
         for txn in &view[old..count] {
             assert!(self.proposed.get(&txn.0) == Some(&txn.1), "nobody proposed {txn:?}");
+            let mut later = self.reigns.iter().filter(|(epoch, _)| **epoch > txn.0.epoch());
+            let lacks = later.find(|(_, (_, began_with))| !began_with.contains(txn));
+            assert!(lacks.is_none(), "{txn:?} is committed, not part of {lacks:?}");
             self.committed.push(*txn);
         }
         if count > old {
@@ -76,6 +81,21 @@ impl Checkers {
         let at = self.committed.len() - 1;
         let have = voters.clone().filter(|disk| disk.log.get(at) == Some(newest)).count();
         assert!(have > voters.count() / 2, "{newest:?} is committed, on {have} disks");
+    }
+
+    /// Integrity: logs hold what was proposed. Global primary order: in the order of zxids, and
+    /// with the same transactions before it wherever it is.
+    pub(crate) fn check_histories<'a>(&self, disks: impl Iterator<Item = &'a Disk> + Clone) {
+        for disk in disks.clone() {
+            let log = &disk.log;
+            assert!(log.is_sorted_by(|a, b| a.0 < b.0), "zxids go back in {log:?}");
+            let made_up = log.iter().find(|txn| self.proposed.get(&txn.0) != Some(&txn.1));
+            assert!(made_up.is_none(), "nobody proposed {made_up:?}");
+            for other in disks.clone().map(|disk| &disk.log) {
+                let both = log.iter().rposition(|txn| other.contains(txn)).map_or(0, |at| at + 1);
+                assert!(other.starts_with(&log[..both]), "{log:?} and {other:?} share a zxid");
+            }
+        }
     }
 
     /// Durable before sent: a power loss at the very moment a promise leaves breaks no promise.

@@ -646,6 +646,7 @@ impl World {
             host.view = host.disk.log.clone();
             assert!(host.view.len() >= host.shown, "{id} has lost what it showed to clients");
             self.checkers.check_quorum_durable(voters(&self.hosts, self.plan.voters));
+            self.checkers.check_histories(voters(&self.hosts, self.plan.voters));
         }
         self.step(id, event);
     }

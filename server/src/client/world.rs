@@ -80,6 +80,7 @@ impl World {
             cleaner,
             digests: true,
             leader_serves: true,
+            leaves_on_mismatch: true,
         };
         let mut out = Output::default();
         let mut sequencer = Sequencer::standalone(of_sequencer, tree, now);

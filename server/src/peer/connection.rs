@@ -16,6 +16,10 @@ use super::outgoing::Outgoing;
 use crate::runtime::clock::monotonic_ms;
 use crate::runtime::net::Socket;
 
+/// Bytes of one peer's packets that may wait to be looked at. Above, nothing more is read from it:
+/// whoever is slower than its peer slows it, and does not keep what it sends.
+pub(super) const UNTAKEN_BYTES_MAX: usize = 16 << 20;
+
 /// Why a link has ended.
 #[derive(Debug, Error)]
 pub enum Closed {
@@ -37,7 +41,7 @@ pub enum Closed {
 
 /// What happened in a turn of a link.
 pub(super) enum Happened<'a> {
-    Received(QuorumPacket<'a>),
+    Received { packet: QuorumPacket<'a>, bytes: usize },
     Portion(Vec<u8>),
     SnapshotSent,
     Room,
@@ -62,6 +66,8 @@ pub(super) struct Connection {
     moved_ms: u64,
     waker: Option<Waker>,
     wants_room: bool,
+    /// Bytes of packets that were handed on and are not taken.
+    untaken_bytes: usize,
 }
 
 impl Connection {
@@ -83,6 +89,7 @@ impl Connection {
             moved_ms: now_ms,
             waker: None,
             wants_room: false,
+            untaken_bytes: 0,
         };
         connection.set_silence(silence);
         connection
@@ -103,6 +110,16 @@ impl Connection {
 
     pub(super) fn send_snapshot(&mut self, pieces: super::pieces::Pieces) {
         self.outgoing.push_snapshot(pieces);
+    }
+
+    /// So many bytes of packets have been looked at.
+    pub(super) fn taken(&mut self, bytes: usize) {
+        self.untaken_bytes -= bytes;
+        self.wake();
+    }
+
+    fn wants_bytes(&self) -> bool {
+        self.incoming.wants_bytes() && self.untaken_bytes < UNTAKEN_BYTES_MAX
     }
 
     pub(super) fn ask_for_room(&mut self) {
@@ -160,11 +177,15 @@ impl Connection {
         if half_empty && std::mem::take(&mut self.wants_room) {
             tell(Happened::Room);
         }
-        self.incoming.take_packets(|packet| tell(Happened::Received(packet)))?;
+        let untaken = &mut self.untaken_bytes;
+        self.incoming.take_packets(|packet, bytes| {
+            *untaken += bytes;
+            tell(Happened::Received { packet, bytes });
+        })?;
         if let Some(portion) = self.incoming.take_portion() {
             tell(Happened::Portion(portion));
         }
-        if !self.incoming.wants_bytes() {
+        if !self.wants_bytes() {
             return Poll::Pending;
         }
         let count = ready!(self.socket.poll_receive(cx, scratch))?;
@@ -178,7 +199,7 @@ impl Connection {
 
     /// Looks at the clock.
     pub(super) fn check(&mut self, now_ms: u64) -> Result<(), Closed> {
-        if !self.incoming.wants_bytes() || self.outgoing.has_snapshot() {
+        if !self.wants_bytes() || self.outgoing.has_snapshot() {
             self.heard_ms = now_ms;
         }
         if !self.outgoing.is_blocked() {

@@ -84,10 +84,10 @@ impl Incoming {
         Some(std::mem::take(&mut self.received))
     }
 
-    /// Hands every whole packet to `take`, up to a SNAP.
+    /// Hands every whole packet to `take`, with its bytes on the wire, up to a SNAP.
     pub(super) fn take_packets(
         &mut self,
-        mut take: impl FnMut(QuorumPacket<'_>),
+        mut take: impl FnMut(QuorumPacket<'_>, usize),
     ) -> Result<(), PeerError> {
         if self.mode == Mode::Signature && !self.take_signature()? {
             return Ok(());
@@ -101,7 +101,7 @@ impl Incoming {
             if matches!(packet, QuorumPacket::Snap { .. }) {
                 self.mode = Mode::Announced;
             }
-            take(packet);
+            take(packet, len);
         }
         self.received.drain(..at);
         if self.received.is_empty() {
@@ -138,7 +138,13 @@ mod tests {
 
     fn packets(incoming: &mut Incoming) -> Vec<Vec<u8>> {
         let mut packets = Vec::new();
-        incoming.take_packets(|packet| packets.push(packet.to_bytes())).unwrap();
+        let mut taken = 0;
+        let take = |packet: QuorumPacket<'_>, len| {
+            packets.push(packet.to_bytes());
+            taken += len;
+        };
+        incoming.take_packets(take).unwrap();
+        assert_eq!(taken, packets.concat().len());
         packets
     }
 
@@ -198,6 +204,6 @@ mod tests {
         incoming.push(&[1, 2, 3]);
         incoming.take_portion().unwrap();
         incoming.portion_taken(Some(vec![0, 0, 0, 11]));
-        assert_eq!(incoming.take_packets(|_| {}), Err(PeerError::Signature));
+        assert_eq!(incoming.take_packets(|_, _| {}), Err(PeerError::Signature));
     }
 }

@@ -6,7 +6,7 @@
 //! has said, in a packet of a few bytes, that it is a member, from one of the member's addresses;
 //! nobody above hears of the others.
 //!
-//! What is queued for a link is bounded, as is how long a peer may take nothing or say nothing; the
+//! What is queued for a link is bounded, as is what has come from it and is not looked at; as is how long a peer may take nothing or say nothing; the
 //! answer to each is the link's end, which is reported once. A closed link's number never returns.
 //!
 //! Not here: what packets mean (`replication`), TLS, SASL.
@@ -152,7 +152,7 @@ async fn answer(quorum: Quorum, accepted: Accepted) {
 async fn dial(quorum: Quorum, leader: ServerId) {
     let config = quorum.borrow().config.clone();
     let reached = reach(&config.book, leader, config.connect_timeout);
-    let dialled = within(config.init_timeout, reached).await;
+    let dialled = within(config.dial_timeout, reached).await;
     let dialled = dialled.unwrap_or_else(|| Err(io::ErrorKind::TimedOut.into()));
     if quorum.borrow().stopping {
         return;
@@ -244,6 +244,7 @@ impl Shared {
             LearnerInput::PortionTaken { link, behind } => {
                 self.tell(link, |link| link.portion_taken(behind));
             }
+            LearnerInput::Taken { link, bytes } => self.tell(link, |link| link.taken(bytes)),
             LearnerInput::WhenRoom { link } => self.tell(link, Connection::ask_for_room),
             LearnerInput::SetSilence { link, silence } => {
                 self.tell(link, |link| link.set_silence(silence));
@@ -304,8 +305,8 @@ impl Shared {
         let Some(link) = links.get_mut(&id) else { return Poll::Ready(false) };
         let turn = link.poll(cx, scratch, |happened| {
             outbox.send(match happened {
-                Happened::Received(packet) => {
-                    LearnerOutput::Received { link: id, packet: packet.into() }
+                Happened::Received { packet, bytes } => {
+                    LearnerOutput::Received { link: id, packet: packet.into(), bytes }
                 }
                 Happened::Portion(bytes) => LearnerOutput::Portion { link: id, bytes },
                 Happened::SnapshotSent => LearnerOutput::SnapshotSent { link: id },

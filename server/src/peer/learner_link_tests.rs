@@ -13,6 +13,7 @@ use menagerie_wire::quorum::{DATA_BYTES_MAX_DEFAULT, PacketType};
 use menagerie_wire::txn::TxnHeader;
 use menagerie_wire::{Epoch, OpCode, SessionId, Xid, Zxid};
 
+use super::super::connection::UNTAKEN_BYTES_MAX;
 use super::*;
 use crate::peer::harness::{self, PATIENCE, next, on_a_core};
 use crate::peer::pieces::{LinkGone, pieces};
@@ -50,6 +51,7 @@ impl Leader {
             book: AddressBook::new(members),
             listen: vec![address],
             init_timeout: PATIENCE,
+            dial_timeout: PATIENCE,
             connect_timeout: PATIENCE,
             stuck_timeout: PATIENCE,
             waiting_bytes_max: 64 << 20,
@@ -98,7 +100,10 @@ impl Leader {
 impl Port {
     async fn received(&self, from: Link) -> Packet {
         match next(&self.from).await {
-            LearnerOutput::Received { link, packet } if link == from => packet,
+            LearnerOutput::Received { link, packet, bytes } if link == from => {
+                self.to.send(LearnerInput::Taken { link, bytes });
+                packet
+            }
             other => panic!("{other:?}"),
         }
     }
@@ -181,6 +186,60 @@ fn a_port_that_is_taken_is_reported() {
         leader.port.to.send(LearnerInput::Listen);
         let output = next(&leader.port.from).await;
         assert!(matches!(output, LearnerOutput::CannotListen { .. }), "{output:?}");
+        leader.port.to.send(LearnerInput::Stop);
+    });
+}
+
+#[test]
+fn a_link_is_not_read_while_too_much_of_it_is_not_looked_at() {
+    const PACKET_BYTES: usize = 1 << 20;
+    const PACKETS: i64 = 64;
+    on_a_core(|| async {
+        let leader = Leader::new(|_| {});
+        leader.listen().await;
+        let (mut caller, from) = leader.caller().await;
+        let (sent, said) = mailbox();
+        let thread = thread::spawn(move || {
+            for zxid in 1..=PACKETS {
+                caller.write_all(&bytes(&proposal(zxid, PACKET_BYTES))).unwrap();
+                sent.send(zxid);
+            }
+            caller
+        });
+        // What the sockets hold comes on top; they would hold it all before long.
+        let mut received = 0;
+        while received < UNTAKEN_BYTES_MAX / PACKET_BYTES {
+            let LearnerOutput::Received { .. } = next(&leader.port.from).await else { panic!() };
+            received += 1;
+        }
+        sleep(Duration::from_millis(300)).await;
+        assert!(leader.port.from.try_receive().is_none(), "the rest is not read");
+        let bytes = received * PACKET_BYTES;
+        leader.port.to.send(LearnerInput::Taken { link: from, bytes });
+        for zxid in received as i64 + 1..=PACKETS {
+            assert_eq!(leader.port.received(from).await, proposal(zxid, PACKET_BYTES));
+        }
+        while next(&said).await != PACKETS {}
+        drop(thread.join().unwrap());
+        leader.port.to.send(LearnerInput::Stop);
+    });
+}
+
+#[test]
+fn an_attempt_to_reach_a_leader_takes_no_longer_than_it_may() {
+    on_a_core(|| async {
+        let leader = Leader::new(|config| config.dial_timeout = Duration::ZERO);
+        leader.listen().await;
+        leader.port.to.send(LearnerInput::Connect { leader: LEADER });
+        let LearnerOutput::CannotConnect { error, .. } = next(&leader.port.from).await else {
+            panic!()
+        };
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        // It is no limit for a link.
+        let (_caller, link) = leader.caller().await;
+        sleep(4 * TICK).await;
+        assert!(leader.port.from.try_receive().is_none());
+        leader.port.to.send(LearnerInput::Close { link });
         leader.port.to.send(LearnerInput::Stop);
     });
 }

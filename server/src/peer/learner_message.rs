@@ -22,9 +22,11 @@ pub struct LearnerLinkConfig {
     pub book: Arc<AddressBook>,
     /// Where a leader listens.
     pub listen: Vec<SocketAddr>,
-    /// tickTime × initLimit: an attempt to reach a leader, names and all addresses together, a
-    /// caller's time to say who it is, and how long a new link may be silent.
+    /// tickTime × initLimit: a caller's time to say who it is, and how long a link may be silent.
     pub init_timeout: Duration,
+    /// tickTime × connectToLearnerMasterLimit: an attempt to reach a leader, names and all addresses
+    /// together.
+    pub dial_timeout: Duration,
     /// For one attempt at one address.
     pub connect_timeout: Duration,
     /// A peer that takes nothing for so long, while bytes wait for it, is cut off.
@@ -66,6 +68,12 @@ pub enum LearnerInput {
     PortionTaken {
         link: Link,
         behind: Option<Vec<u8>>,
+    },
+    /// So many bytes of the packets that were received have been looked at; it may be said late. A
+    /// link of which too much is not is not read.
+    Taken {
+        link: Link,
+        bytes: usize,
     },
     /// Say `Room` as soon as less than half of what may wait for the peer does.
     WhenRoom {
@@ -110,6 +118,8 @@ pub enum LearnerOutput {
     Received {
         link: Link,
         packet: Packet,
+        /// On the wire; to be given back by `Taken`.
+        bytes: usize,
     },
     /// Bytes of a snapshot stream. No more come before `PortionTaken`.
     Portion {

@@ -217,6 +217,7 @@ impl Journal {
                 self.reads.clear();
                 self.draining = Some(generation);
             }
+            Job::KeepEvidence(root) => self.keep_evidence(root),
             Job::Halt => return Err(RunError::Halted),
         }
         Ok(())
@@ -237,6 +238,21 @@ impl Journal {
             let cut = store.truncate(to, rebuild)?;
             let writer = store.open_writer(&cut.log)?;
             Ok(Done::Truncated { last_logged: cut.last_logged, writer, tree: cut.tree })
+        });
+    }
+
+    /// Nobody waits for it, and a failure of it changes nothing.
+    fn keep_evidence(&self, root: Root) {
+        let store = self.store.clone();
+        spawn(async {
+            match offload("keep-evidence", move || store.keep_evidence(&root)).await {
+                Ok(Ok(Some(directory))) => {
+                    tracing::error!("the tree that differs is kept in {}", directory.display());
+                }
+                Ok(Ok(None)) => tracing::error!("earlier trees that differed are kept, not this"),
+                Ok(Err(error)) => tracing::error!("a tree that differs cannot be kept: {error}"),
+                Err(error) => tracing::error!("a tree that differs cannot be kept: {error}"),
+            }
         });
     }
 

@@ -41,6 +41,7 @@ impl Leader {
             digests: true,
             cleaner: CleanerSettings { check_interval_ms: 1_000, per_minute_max: 1 },
             leader_serves: true,
+            leaves_on_mismatch: true,
         };
         let (voters, observers) = (vec![ServerId(1)], vec![ServerId(2)]);
         let member = replication::Settings {

@@ -18,7 +18,7 @@ use super::message::{ConnectionKey, ToSequencer, ToShard, Write};
 use super::owners::Owner;
 use super::pending::Waiting;
 use super::publication::{Answer, Entry, Run};
-use super::{Output, Sequencer};
+use super::{Job, Output, Sequencer};
 
 /// A client that came with its session, and waits for the leader's word.
 pub(super) struct Moving {
@@ -132,7 +132,9 @@ impl Sequencer {
                 runs.push(Run { entries, root: self.tree.seal() });
             }
             let outcome = txn::apply(&mut self.tree, &txn);
-            self.compare(zxid, digest);
+            if !self.compare(zxid, digest) {
+                return self.diverge(out);
+            }
             let mut answer = waiting.map(|waiting| (waiting.connection, waiting.answer));
             if txn.header.op == OpCode::CloseSession {
                 let owner = self.owners.remove(txn.header.client_id);
@@ -156,16 +158,34 @@ impl Sequencer {
         Some(found)
     }
 
-    /// Whether the tree is what the leader's is.
-    fn compare(&mut self, zxid: Zxid, digest: Option<TxnDigest>) {
+    /// Whether to go on with the tree, by what the leader says of it.
+    fn compare(&mut self, zxid: Zxid, digest: Option<TxnDigest>) -> bool {
         let ours = self.tree.view().digest();
-        let Some(TxnDigest { version, digest }) = digest else { return };
-        if version == DIGEST_VERSION && digest != ours as i64 {
-            self.counters.digest_mismatches += 1;
-            tracing::error!(
-                "the tree differs from the leader's: after {zxid} it has digest {ours:x}, the \
-                 leader says {digest:x}"
-            );
+        let Some(TxnDigest { version: DIGEST_VERSION, digest }) = digest else { return true };
+        if digest == ours as i64 {
+            self.comparing = true;
+            return true;
         }
+        if !self.comparing {
+            return true;
+        }
+        self.counters.digest_mismatches += 1;
+        tracing::error!(
+            "the tree differs from the leader's: after {zxid} it has digest {ours:x}, the leader \
+             says {digest:x}"
+        );
+        !self.settings.leaves_on_mismatch
+    }
+
+    /// The tree is wrong: nobody is shown any more of it, and the leader is left.
+    fn diverge(&mut self, out: &mut Output) {
+        self.committed = self.tree.seal();
+        out.jobs.push(Job::KeepEvidence(self.committed.clone()));
+        self.step(Event::Diverged);
+        self.carry_out(out);
     }
 }
+
+#[cfg(test)]
+#[path = "learning_tests.rs"]
+mod tests;

@@ -95,6 +95,8 @@ pub struct Settings {
     pub cleaner: CleanerSettings,
     /// `leaderServes`: whether clients are served while this server leads an ensemble.
     pub leader_serves: bool,
+    /// `digestMismatch=stop`: a learner whose tree is not the leader's leaves.
+    pub leaves_on_mismatch: bool,
 }
 
 /// The zxid behind which a standalone server whose log ends at `last` goes on.
@@ -161,6 +163,9 @@ pub struct Sequencer {
 
     // Of a learner.
     pending: Pending,
+    /// Digests are compared: since the tree came by a snapshot it has been the leader's once.
+    // What Apache's servers send is made while they go on, and exact only later.
+    comparing: bool,
     /// Sessions whose clients came from elsewhere, waiting for the leader's word.
     moving: HashMap<SessionId, VecDeque<Moving>>,
 }
@@ -222,6 +227,7 @@ impl Sequencer {
             deferred: VecDeque::new(),
             scratch: Vec::new(),
             pending: Pending::default(),
+            comparing: true,
             moving: HashMap::new(),
             settings,
         }
@@ -234,9 +240,15 @@ impl Sequencer {
         self.carry_out(out);
     }
 
-    /// The newest committed root: what a new shard begins with, and what a snapshot holds.
+    /// The newest committed root: what a new shard begins with.
     pub const fn committed(&self) -> &Root {
         &self.committed
+    }
+
+    /// What a snapshot may be made of: not what may still be cut off, nor what is wrong.
+    pub fn keepable(&self) -> Option<&Root> {
+        let sound = self.part != Part::Idle && !self.node.is_diverged();
+        sound.then_some(&self.committed)
     }
 
     /// What this server is, for reports.

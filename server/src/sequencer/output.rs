@@ -81,6 +81,8 @@ pub enum Job {
     Drain {
         generation: u64,
     },
+    /// Write a tree out that is not the leader's, for whoever looks for the reason.
+    KeepEvidence(Root),
     /// End the process, with an error.
     Halt,
 }

@@ -4,6 +4,7 @@
 //! node's events. A snapshot that a learner is to get is written by a thread of its own; one that
 //! comes in passes here in portions, on its way to `disk.rs`.
 
+use std::collections::BTreeMap;
 use std::task::{Context, Poll};
 
 use menagerie_replication::{Event, Link};
@@ -17,12 +18,17 @@ use crate::runtime::offload::offload;
 use crate::runtime::spawn;
 use crate::store::send_snapshot;
 
+/// Bytes of a link's packets that are given back at once: far below what it may be short of.
+const GIVEN_BACK_BYTES: usize = 1 << 20;
+
 /// The doors of a member's ports.
 pub struct Ports {
     pub election: Sender<ElectionInput>,
     pub votes: Receiver<ElectionOutput>,
     pub quorum: Sender<LearnerInput>,
     pub packets: Receiver<LearnerOutput>,
+    /// Bytes of packets of each link that were looked at, and not given back yet.
+    pub(crate) taken: BTreeMap<Link, usize>,
 }
 
 /// What came in.
@@ -44,11 +50,18 @@ impl Ports {
     }
 
     /// The next thing that came in and matters here.
-    pub(super) fn take(&self) -> Option<Came> {
+    pub(super) fn take(&mut self) -> Option<Came> {
         if let Some(output) = self.votes.try_receive() {
             return Some(Came::Event(election_event(output)));
         }
         while let Some(output) = self.packets.try_receive() {
+            match &output {
+                LearnerOutput::Received { link, bytes, .. } => {
+                    *self.taken.entry(*link).or_default() += bytes;
+                }
+                LearnerOutput::Closed { link, .. } => drop(self.taken.remove(link)),
+                _ => {}
+            }
             let came = came(output);
             if came.is_some() {
                 return came;
@@ -58,10 +71,11 @@ impl Ports {
     }
 
     /// Says what the node wants said.
-    pub(super) fn send(&self, out: &mut Output) {
+    pub(super) fn send(&mut self, out: &mut Output) {
         for (to, notification) in out.votes.drain(..) {
             self.election.send(ElectionInput::Send { to, notification });
         }
+        self.give_back();
         if out.peers.is_empty() {
             return;
         }
@@ -75,6 +89,7 @@ impl Ports {
                     if let Some(fault) = fault {
                         tracing::warn!("closing link {} to a member: {fault}", link.0);
                     }
+                    self.taken.remove(&link);
                     LearnerInput::Close { link }
                 }
                 ToPeer::SendSnapshot { link, zxid, root } => {
@@ -89,6 +104,12 @@ impl Ports {
             });
         }
         self.quorum.wake();
+    }
+
+    fn give_back(&mut self) {
+        for (link, bytes) in self.taken.extract_if(.., |_, bytes| *bytes >= GIVEN_BACK_BYTES) {
+            self.quorum.send(LearnerInput::Taken { link, bytes });
+        }
     }
 
     /// Says something about one link.
@@ -137,7 +158,7 @@ fn came(output: LearnerOutput) -> Option<Came> {
             tracing::info!("leader {} cannot be reached: {error}", leader.0);
             Event::ConnectFailed { leader }
         }
-        LearnerOutput::Received { link, packet } => Event::Received { link, packet },
+        LearnerOutput::Received { link, packet, .. } => Event::Received { link, packet },
         LearnerOutput::Portion { link, bytes } => return Some(Came::Portion { link, bytes }),
         LearnerOutput::SnapshotSent { link } => Event::SnapshotSent { link },
         LearnerOutput::Room { link } => return Some(Came::Room { link }),

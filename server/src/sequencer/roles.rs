@@ -100,6 +100,7 @@ impl Sequencer {
     pub fn on_installed(&mut self, zxid: Zxid, tree: Tree, now: Now, out: &mut Output) {
         tracing::info!("the leader's snapshot {zxid} is installed");
         self.replace_tree(tree);
+        self.comparing = false;
         self.on_event(Event::Installed { zxid }, now, out);
     }
 
@@ -170,6 +171,7 @@ mod tests {
             digests: true,
             cleaner: CleanerSettings { check_interval_ms: 1_000, per_minute_max: 1 },
             leader_serves: true,
+            leaves_on_mismatch: true,
         };
         let replication = replication::Settings {
             id: ServerId(1),

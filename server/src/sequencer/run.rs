@@ -31,7 +31,7 @@ use crate::sequencer::message::{ToSequencer, ToShard};
 use crate::sequencer::ports::{Came, Ports};
 use crate::sequencer::publication::Announced;
 use crate::sequencer::standing::Standing;
-use crate::sequencer::{Delivery, Job, Now, Output, Sequencer};
+use crate::sequencer::{Delivery, Job, Now, Output, Sequencer, ToPeer};
 use crate::store::{ServerStore, StoreError};
 
 /// How often the clock is looked at for expiry.
@@ -53,7 +53,9 @@ pub enum RunError {
     Store(#[from] StoreError),
     #[error("cannot start the thread {name}: {error}")]
     Thread { name: &'static str, error: io::Error },
-    #[error("the disk of this member has failed")]
+    #[error(
+        "this member cannot go on: its disk has failed, or its tree is wrong and it was elected"
+    )]
     Halted,
 }
 
@@ -248,7 +250,7 @@ impl Running {
             if self.is_full() {
                 return Ok(());
             }
-            let Some(came) = self.ports.as_ref().and_then(Ports::take) else { return Ok(()) };
+            let Some(came) = self.ports.as_mut().and_then(Ports::take) else { return Ok(()) };
             match came {
                 Came::Event(event) => {
                     if let Event::Closed { link } = event {
@@ -331,7 +333,13 @@ impl Running {
             let Some(event) = self.journal.drained() else { break };
             self.sequencer.on_event(event, now, &mut self.out);
         }
-        if let Some(ports) = &self.ports {
+        if let Some(ports) = &mut self.ports {
+            // Nothing of what is closed here is heard of any more.
+            for word in &self.out.peers {
+                if let ToPeer::Close { link, .. } = word {
+                    self.journal.forget(*link);
+                }
+            }
             ports.send(&mut self.out);
         }
         self.deliver();
@@ -404,9 +412,10 @@ impl Running {
     /// Begins a snapshot when one is due, of a state that is committed and on the own disk.
     fn keep_snapshot(&mut self) {
         let Some(stats) = self.journal.stats() else { return };
-        let committed = self.sequencer.committed();
-        if self.to_keep.is_none() && self.snapshots.is_due(committed.last_zxid(), stats) {
-            self.to_keep = Some(committed.clone());
+        if self.to_keep.is_none() {
+            let keepable = self.sequencer.keepable();
+            let due = keepable.filter(|root| self.snapshots.is_due(root.last_zxid(), stats));
+            self.to_keep = due.cloned();
         }
         let Some(root) = self.to_keep.take_if(|root| root.last_zxid() <= self.journal.durable())
         else {

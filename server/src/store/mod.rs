@@ -2,10 +2,10 @@
 //! that come and go, and the log read back for a learner that lags.
 //!
 //! `manifest.rs` is the manifest, shared by all who change it; `epochs.rs` what a member has
-//! promised; `recovered.rs` what the protocol is told at the start; `truncate.rs` the way back, and
-//! the way forward to what is logged; `install.rs` a leader's state in the place of ours; `keep.rs`
+//! promised; `recovered.rs` what the protocol is told at the start; `truncate.rs` the way back;
+//! `install.rs` a leader's state in the place of ours; `keep.rs`
 //! a snapshot of our own and what it makes needless; `send.rs` a state on its way to a learner,
-//! `log_cursor.rs` the log for one.
+//! `log_cursor.rs` the log for one; `evidence.rs` a tree that should not be.
 //!
 //! Everything here blocks and is called on threads that may: the sequencer sends a [`Store`] there
 //! with a job, and its completions come back through a mailbox. A store is a handle; clones share
@@ -18,6 +18,7 @@
 //! not do: append to the log, decide anything of the protocol, or wait for anybody.
 
 mod epochs;
+mod evidence;
 mod install;
 mod keep;
 mod log_cursor;
@@ -42,6 +43,7 @@ use menagerie_engine::recovery::RecoveryError;
 use menagerie_engine::restore::DigestMismatch;
 use menagerie_engine::snapshot::{SnapshotDirectory, SnapshotError, Snapshots};
 use menagerie_engine::wal::{LogEnd, SegmentPool, Settings, WalError, Writer};
+use menagerie_wire::Zxid;
 use thiserror::Error;
 
 pub use log_cursor::LogCursor;
@@ -94,6 +96,11 @@ pub enum StoreError {
     Snapshot(#[from] SnapshotError),
     #[error("cannot {what} {name}: {error}")]
     Io { what: &'static str, name: String, error: std::io::Error },
+    #[error(
+        "the leader's history ends at {to}, and ours cannot be cut there: {error}; if the leader \
+         is right, move this server's data away, so that it takes everything from the leader"
+    )]
+    CannotCut { to: Zxid, error: RecoveryError },
     #[error("it belongs to a history that has been cut or replaced meanwhile")]
     Superseded,
 }

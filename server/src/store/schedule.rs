@@ -5,7 +5,6 @@
 use std::collections::BTreeSet;
 
 use menagerie_engine::disk::MemoryDisk;
-use menagerie_engine::recovery::RecoveryError;
 use menagerie_engine::tree::{Root, Tree};
 use menagerie_engine::txn;
 use menagerie_replication::Epochs;
@@ -204,7 +203,7 @@ impl World {
 
     fn truncate(&mut self, to: Zxid) -> Result<(), StoreError> {
         let cut = match self.server.store.truncate(to, true) {
-            Err(StoreError::Recovery(RecoveryError::OutOfReach { .. })) => return Ok(()),
+            Err(StoreError::CannotCut { .. }) => return Ok(()),
             cut => cut?,
         };
         self.server.zxids.retain(|zxid| *zxid <= to);

@@ -1,4 +1,4 @@
-//! The way back to a leader's history, and the tree at any place of the own log.
+//! The way back to a leader's history.
 //!
 //! A leader names the end of *its* log; ours may hold nothing there. What is kept ends with the
 //! highest transaction that is not behind that place (ZooKeeper: `FileTxnLog.truncate`).
@@ -10,7 +10,8 @@
 //! server that emptied its log by itself would vote with a history shorter than it acknowledged.
 
 use menagerie_engine::disk::Disk;
-use menagerie_engine::recovery;
+use menagerie_engine::manifest::Manifest;
+use menagerie_engine::recovery::{self, RecoveryError};
 use menagerie_engine::restore::Restore;
 use menagerie_engine::snapshot::Snapshots;
 use menagerie_engine::tree::Tree;
@@ -34,26 +35,19 @@ impl<D: Disk, S: Snapshots> Store<D, S> {
     /// `Event::Truncated`. The writer must have been dropped.
     ///
     /// `rebuild` asks for the tree: needed when the last committed root, which is kept, is beyond
-    /// `to`. A root that is below is brought forward by [`Self::roll_forward`].
+    /// `to`.
     ///
     /// # Errors
-    /// [`recovery::RecoveryError::OutOfReach`] and what makes a start fail: nothing has changed.
-    /// Others may have left a cut that was begun, which the next start completes. All of them end
-    /// the server: `Event::DiskFailed`.
+    /// [`StoreError::CannotCut`]: nothing has changed. Others may have left a cut that was begun,
+    /// which the next start completes. All of them end the server: `Event::DiskFailed`.
     pub fn truncate(&self, to: Zxid, rebuild: bool) -> Result<Truncated, StoreError> {
         let _files = self.manifest.lock_files();
         let mut manifest = self.manifest.lock();
         let now = *manifest.current();
-        let last = recovery::reach_back(&self.data, &self.log, &now, to)?;
+        let (last, tree) = self
+            .look_back(&now, to, rebuild)
+            .map_err(|error| StoreError::CannotCut { to, error })?;
         assert!(last <= to, "a cut behind {to} would end at {last}");
-        // Before the cut: a tree that cannot be had is a reason not to make it.
-        let tree = if rebuild {
-            let mut restore = Restore::new(self.snapshots.clone(), self.on_mismatch);
-            recovery::rebuild(&self.data, &self.log, &now, last, &mut restore)?;
-            Some(restore.into_tree())
-        } else {
-            None
-        };
         self.manifest.end_history();
         let nonce = self.nonces.next();
         let last_logged =
@@ -63,28 +57,27 @@ impl<D: Disk, S: Snapshots> Store<D, S> {
         Ok(Truncated { last_logged, log, tree })
     }
 
-    /// Applies what the log holds behind the tree, up to `last`, which is durable: for
-    /// `Effect::Drain`, when what was logged but not committed belongs to the state after all, and
-    /// after a cut. The writer may be open.
-    ///
-    /// # Errors
-    /// When the log does not begin behind the tree, or cannot be read: `Event::DiskFailed`.
-    pub fn roll_forward(&self, tree: Tree, last: Zxid) -> Result<Tree, StoreError> {
-        let after = tree.view().last_zxid();
-        assert!(after <= last, "a tree at {after} does not go forward to {last}");
-        let mut restore = Restore::on(self.snapshots.clone(), self.on_mismatch, tree);
-        let _files = self.manifest.lock_files();
-        let log_start = self.manifest.current().log_start;
-        recovery::roll_forward(&self.log, log_start, after, last, &mut restore)?;
-        Ok(restore.into_tree())
+    /// Where a cut behind `to` would end, and the tree there, which is made before the cut: one
+    /// that cannot be had is a reason not to make it.
+    fn look_back(
+        &self,
+        now: &Manifest,
+        to: Zxid,
+        rebuild: bool,
+    ) -> Result<(Zxid, Option<Tree>), RecoveryError> {
+        let last = recovery::reach_back(&self.data, &self.log, now, to)?;
+        if !rebuild {
+            return Ok((last, None));
+        }
+        let mut restore = Restore::new(self.snapshots.clone(), self.on_mismatch);
+        recovery::rebuild(&self.data, &self.log, now, last, &mut restore)?;
+        Ok((last, Some(restore.into_tree())))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use menagerie_engine::disk::MemoryDisk;
-    use menagerie_engine::recovery::RecoveryError;
-    use menagerie_engine::tree::Tree;
     use menagerie_wire::Epoch;
 
     use super::super::testing::{Server, holds};
@@ -173,28 +166,11 @@ mod tests {
         for to in [at(0, 5), at(1, 1), at(1, 3)] {
             for rebuild in [false, true] {
                 let refused = store.truncate(to, rebuild);
-                assert!(matches!(
-                    refused,
-                    Err(StoreError::Recovery(RecoveryError::OutOfReach { .. }))
-                ));
+                assert!(matches!(refused, Err(StoreError::CannotCut { .. })));
             }
         }
         let found = Server::try_start(&disk, zxids.clone()).unwrap();
         assert!(holds(&found.tree, &zxids));
-    }
-
-    #[test]
-    fn a_tree_is_brought_forward_while_the_writer_goes_on() {
-        let disk = MemoryDisk::new();
-        let mut server = Server::start(&disk);
-        server.append(7);
-        for last in [0, 3, 7] {
-            let tree = server.store.roll_forward(Tree::new(), Zxid(last)).unwrap();
-            assert!(holds(&tree, &server.zxids[..last as usize]));
-            let tree = server.store.roll_forward(tree, Zxid(7)).unwrap();
-            assert!(holds(&tree, &server.zxids[..7]));
-            server.append(2);
-        }
     }
 
     #[test]

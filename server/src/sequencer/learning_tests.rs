@@ -1,0 +1,182 @@
+//! A learner whose tree is, or is not, what its leader says.
+//!
+//! Member 1 observes a leader that says what the test makes it say.
+
+use std::sync::Arc;
+
+use menagerie_engine::tree::Tree;
+use menagerie_engine::txn::{InternalRequest, Rules, Stamp};
+use menagerie_replication::{
+    self as replication, HistoryLimits, Link, Membership, Packet, Recovered, Timeouts,
+};
+use menagerie_wire::notification::{ServerState, Vote};
+use menagerie_wire::{Epoch, ServerId};
+
+use super::*;
+use crate::sequencer::output::ToPeer;
+use crate::sequencer::{CleanerSettings, Now, Part, Settings};
+
+const LEADER: ServerId = ServerId(2);
+const NOW: Now = Now { monotonic_ms: 0, wall_ms: 0 };
+
+struct Learner {
+    sequencer: Sequencer,
+    out: Output,
+    links: u64,
+    drains: u64,
+    /// What was said to the leader, and the jobs of the disk.
+    said: Vec<Packet>,
+    evidence: usize,
+    /// The leader's.
+    tree: Tree,
+}
+
+impl Learner {
+    fn new(leaves_on_mismatch: bool) -> Self {
+        let settings = Settings {
+            server: ServerId(1),
+            shards: 1,
+            tick_ms: 2_000,
+            rules: Rules::default(),
+            digests: true,
+            cleaner: CleanerSettings { check_interval_ms: 1_000, per_minute_max: 1 },
+            leader_serves: true,
+            leaves_on_mismatch,
+        };
+        let (voters, observers) = (vec![LEADER], vec![ServerId(1)]);
+        let member = replication::Settings {
+            id: ServerId(1),
+            membership: Membership::new(voters, observers, "version=0".into(), Zxid::ZERO),
+            timeouts: Timeouts::default(),
+            history: HistoryLimits::default(),
+            resign_at_counter: u32::MAX,
+        };
+        let recovered = Recovered::alone(Zxid::ZERO);
+        let sequencer = Sequencer::member(settings, member, recovered, Tree::new(), NOW);
+        let mut learner = Self {
+            sequencer,
+            out: Output::default(),
+            links: 0,
+            drains: 0,
+            said: Vec::new(),
+            evidence: 0,
+            tree: Tree::new(),
+        };
+        learner.sequencer.start(&mut learner.out);
+        learner.introduce();
+        learner
+    }
+
+    /// Finds the leader, and accepts its epoch.
+    fn introduce(&mut self) {
+        let vote = Vote { leader: LEADER, zxid: Zxid::ZERO, round: 1, peer_epoch: 0 };
+        let state = ServerState::Leading;
+        self.event(Event::Notified { from: LEADER, state, vote, version: 2 });
+        self.links += 1;
+        self.event(Event::Connected { leader: LEADER, link: Link(self.links) });
+        self.hear(Packet::LeaderInfo { epoch: Epoch(1) });
+    }
+
+    /// The rest of the way, once there is a history.
+    fn enter(&mut self) {
+        self.hear(Packet::NewLeader { epoch: Epoch(1), config: "version=0".into() });
+        self.hear(Packet::UpToDate);
+        assert_eq!(self.sequencer.part, Part::Learning);
+    }
+
+    fn event(&mut self, event: Event) {
+        self.sequencer.on_event(event, NOW, &mut self.out);
+        self.settle();
+    }
+
+    fn hear(&mut self, packet: Packet) {
+        self.event(Event::Received { link: Link(self.links), packet });
+    }
+
+    /// Does what the sequencer wants done, on a disk that takes no time.
+    fn settle(&mut self) {
+        self.sequencer.settle(&mut self.out);
+        for word in self.out.peers.drain(..) {
+            if let ToPeer::Send { packet, .. } = word {
+                self.said.push(packet);
+            }
+        }
+        let appended = self.out.appends.drain(..).next_back();
+        if let Some((zxid, _)) = appended {
+            self.event(Event::Logged { zxid });
+        }
+        for job in std::mem::take(&mut self.out.jobs) {
+            match job {
+                Job::SaveEpochs(epochs) => self.event(Event::EpochSaved { epochs }),
+                Job::Drain { generation } => {
+                    let (last_logged, epochs) =
+                        (self.sequencer.node().last_logged(), self.sequencer.node().epochs());
+                    self.drains += 1;
+                    self.event(Event::Drained { generation, last_logged, epochs });
+                }
+                Job::KeepEvidence(_) => self.evidence += 1,
+                Job::ReceiveSnapshot { zxid, .. } => {
+                    let mut tree = Tree::new();
+                    tree.advance(zxid);
+                    self.sequencer.on_installed(zxid, tree, NOW, &mut self.out);
+                    self.settle();
+                }
+                _ => panic!("no other job is expected"),
+            }
+        }
+    }
+
+    /// The leader commits a transaction, and says that its tree has then another digest by `off`.
+    fn commit(&mut self, off: u64) {
+        let zxid = self.tree.view().last_zxid().max(Zxid::new(Epoch(1), 0)).next();
+        let stamp = Stamp { session: SessionId(9), cxid: Xid(0), zxid, time_ms: 1 };
+        let request = InternalRequest::CreateSession { timeout_ms: 1 };
+        let executed = txn::execute_internal(&mut self.tree, &Rules::default(), stamp, &request);
+        let mut bytes = Vec::new();
+        let digest = TxnDigest::new(self.tree.view().digest().wrapping_add(off));
+        executed.txn.encode(Some(digest), &mut bytes);
+        self.hear(Packet::Inform { zxid, txn: Arc::from(bytes) });
+    }
+
+    fn committed(&self) -> u32 {
+        self.sequencer.committed().last_zxid().counter()
+    }
+}
+
+#[test]
+fn a_learner_that_differs_leaves_keeps_its_tree_and_asks_for_another() {
+    let mut learner = Learner::new(true);
+    learner.hear(Packet::Diff { zxid: Zxid::ZERO });
+    learner.enter();
+    learner.commit(0);
+    assert_eq!((learner.committed(), learner.evidence, learner.drains), (1, 0, 0));
+    assert!(learner.sequencer.keepable().is_some());
+    learner.commit(1);
+    assert_eq!((learner.sequencer.part, learner.evidence, learner.drains), (Part::Idle, 1, 1));
+    assert!(learner.sequencer.keepable().is_none(), "no snapshot is made of it");
+
+    learner.introduce();
+    let asked = Packet::AckEpoch { last_zxid: Zxid::NONE, current_epoch: None };
+    assert_eq!(learner.said.last(), Some(&asked));
+    learner.hear(Packet::Snap { zxid: Zxid::new(Epoch(1), 2) });
+    learner.enter();
+    // Apache's snapshots are not exact at first.
+    learner.commit(1);
+    learner.commit(0);
+    assert_eq!((learner.committed(), learner.evidence), (4, 1));
+    assert!(learner.sequencer.keepable().is_some());
+    learner.commit(1);
+    assert_eq!((learner.sequencer.part, learner.evidence), (Part::Idle, 2));
+    assert_eq!(learner.sequencer.counters.digest_mismatches, 2);
+}
+
+#[test]
+fn a_learner_may_be_told_to_go_on() {
+    let mut learner = Learner::new(false);
+    learner.hear(Packet::Diff { zxid: Zxid::ZERO });
+    learner.enter();
+    learner.commit(1);
+    learner.commit(0);
+    assert_eq!((learner.committed(), learner.evidence, learner.drains), (2, 0, 0));
+    assert_eq!(learner.sequencer.counters.digest_mismatches, 1);
+}
