@@ -24,8 +24,8 @@ pub struct LearnerLinkConfig {
     pub listen: Vec<SocketAddr>,
     /// tickTime × initLimit: a caller's time to say who it is, and how long a link may be silent.
     pub init_timeout: Duration,
-    /// tickTime × connectToLearnerMasterLimit: an attempt to reach a leader, names and all addresses
-    /// together.
+    /// tickTime × connectToLearnerMasterLimit: an attempt to reach a leader, names and all
+    /// addresses together.
     pub dial_timeout: Duration,
     /// For one attempt at one address.
     pub connect_timeout: Duration,

@@ -99,6 +99,7 @@ impl Plan {
 pub struct Ensemble {
     // In the order in which they must end.
     nodes: BTreeMap<u64, Node>,
+    addresses: BTreeMap<u64, Addresses>,
     between: Between,
     disks: Vec<SmallDisk>,
     scratch: Scratch,
@@ -155,7 +156,7 @@ impl Ensemble {
             }
             nodes.insert(id, node);
         }
-        Self { nodes, between, disks, scratch }
+        Self { nodes, addresses: servers, between, disks, scratch }
     }
 
     /// The directory that holds a directory for each server.
@@ -190,6 +191,16 @@ impl Ensemble {
     #[must_use]
     pub fn clients(&self) -> Vec<SocketAddr> {
         self.nodes.values().map(Node::client).collect()
+    }
+
+    /// Where other servers connect: the quorum port, and the election port.
+    ///
+    /// # Panics
+    /// When there is no such server.
+    #[must_use]
+    pub fn ports(&self, id: u64) -> [SocketAddr; 2] {
+        let Addresses { quorum, election, .. } = self.addresses[&id];
+        [quorum, election]
     }
 
     /// Where clients connect, by the servers' ids.

@@ -115,6 +115,15 @@ impl Node {
         self.directory.join("data")
     }
 
+    /// The running process.
+    ///
+    /// # Panics
+    /// When there is none.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.process.as_ref().expect("a server that runs").id()
+    }
+
     /// There is a process, which may be paused.
     #[must_use]
     pub fn is_running(&mut self) -> bool {
