@@ -7,8 +7,8 @@
 //! nobody above hears of the others.
 //!
 //! What is queued for a link is bounded, as is what has come from it and is not looked at, and how
-//! long a peer may take nothing or say nothing. The answer to "too slow" is the link's end, which is
-//! reported once; who is too fast is not read for a while. A closed link's number never returns.
+//! long a peer may take nothing or say nothing. The answer to "too slow" is the link's end, told
+//! once; who is too fast is not read for a while. A closed link's number never returns.
 //!
 //! Not here: what packets mean (`replication`), TLS, SASL.
 //! Facts: ZooKeeper `Leader.LearnerCnxAcceptor`, `LearnerHandler`, `Learner.connectToLeader`.
