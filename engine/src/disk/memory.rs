@@ -74,6 +74,8 @@ struct Faults {
     sync: Option<(u64, i32)>,
     bytes_max: Option<u64>,
     commits_held: bool,
+    /// How many changes are made before the power is out.
+    changes_left: Option<u64>,
 }
 
 impl MemoryDisk {
@@ -123,6 +125,13 @@ impl MemoryDisk {
         self.state().faults.sync = Some((count, errno));
     }
 
+    /// After `count` more changes (of bytes or names, syncs included) the power is out: whatever is
+    /// tried from then on fails and does nothing. What is found afterwards says
+    /// [`MemoryDisk::crash`].
+    pub fn cut_power_after(&self, count: u64) {
+        self.state().faults.changes_left = Some(count);
+    }
+
     /// From now on files may have this many bytes together.
     pub fn limit_bytes(&self, bytes_max: u64) {
         self.state().faults.bytes_max = Some(bytes_max);
@@ -168,14 +177,30 @@ impl State {
         MemoryDisk::from_state(self)
     }
 
-    fn change_name(&mut self, change: NameChange) {
-        change.apply(&mut self.names);
-        self.name_changes.push(change);
+    /// To be asked before each change.
+    fn has_power(&mut self) -> io::Result<()> {
+        match &mut self.faults.changes_left {
+            None => Ok(()),
+            Some(0) => Err(io::Error::from_raw_os_error(libc::EIO)),
+            Some(left) => {
+                *left -= 1;
+                Ok(())
+            }
+        }
     }
 
-    fn sync_names(&mut self) {
+    fn change_name(&mut self, change: NameChange) -> io::Result<()> {
+        self.has_power()?;
+        change.apply(&mut self.names);
+        self.name_changes.push(change);
+        Ok(())
+    }
+
+    fn sync_names(&mut self) -> io::Result<()> {
+        self.has_power()?;
         self.names_synced = self.names.clone();
         self.name_changes.clear();
+        Ok(())
     }
 
     fn find(&self, name: &str) -> io::Result<FileId> {
@@ -184,6 +209,7 @@ impl State {
 
     /// Returns the write's id.
     fn write(&mut self, file: FileId, bytes: &[u8], offset: u64) -> io::Result<u64> {
+        self.has_power()?;
         let failure =
             Faults::strikes(&mut self.faults.write).or_else(|| self.overflow(file, bytes, offset));
         let kept = if failure.is_some() { bytes.len() / 2 } else { bytes.len() };
@@ -207,6 +233,7 @@ impl State {
 
     /// Makes one write durable, or with `None` all of them.
     fn sync(&mut self, file: FileId, write: Option<u64>) -> io::Result<()> {
+        self.has_power()?;
         if let Some(errno) = Faults::strikes(&mut self.faults.sync) {
             return Err(io::Error::from_raw_os_error(errno));
         }
@@ -291,7 +318,7 @@ impl Disk for MemoryDisk {
         let id = FileId(state.file_next);
         state.file_next += 1;
         state.files.insert(id, Content::default());
-        state.change_name(NameChange::Create(name.to_owned(), id));
+        state.change_name(NameChange::Create(name.to_owned(), id))?;
         Ok(MemoryFile { disk: self.clone(), id })
     }
 
@@ -303,20 +330,17 @@ impl Disk for MemoryDisk {
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
         let mut state = self.state();
         state.find(from)?;
-        state.change_name(NameChange::Rename(from.to_owned(), to.to_owned()));
-        Ok(())
+        state.change_name(NameChange::Rename(from.to_owned(), to.to_owned()))
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {
         let mut state = self.state();
         state.find(name)?;
-        state.change_name(NameChange::Remove(name.to_owned()));
-        Ok(())
+        state.change_name(NameChange::Remove(name.to_owned()))
     }
 
     fn sync_directory(&self) -> io::Result<()> {
-        self.state().sync_names();
-        Ok(())
+        self.state().sync_names()
     }
 
     fn queue(&self) -> Result<MemoryQueue, RingError> {
@@ -374,7 +398,8 @@ impl UnderWay {
                 return Ok(());
             }
             if self.adopts {
-                state.sync_names();
+                let named = state.sync_names();
+                named.map_err(|error| CommitFailure { step: Step::SyncDirectory, error })?;
             }
             let synced = state.sync(self.file.id, Some(write));
             synced.map_err(|error| CommitFailure { step: Step::Sync, error })
@@ -455,6 +480,20 @@ mod tests {
         let mut answers = [0, 0, 1].into_iter();
         let second_sector = disk.crash(&mut |_| answers.next().unwrap());
         assert_eq!(read(&second_sector, "a"), Some([[1; 512], [2; 512]].concat()));
+    }
+
+    #[test]
+    fn without_power_nothing_changes_any_more() {
+        let disk = MemoryDisk::new();
+        let file = disk.create("a", Access::Write).unwrap();
+        disk.cut_power_after(2);
+        file.write_at(&[1; 512], 0).unwrap();
+        file.sync().unwrap();
+        assert!(file.write_at(&[2; 512], 0).is_err());
+        assert!(file.sync().is_err() && disk.sync_directory().is_err());
+        assert!(disk.rename("a", "b").is_err() && disk.create("c", Access::Write).is_err());
+        let found = disk.crash(&mut |n| n - 1);
+        assert_eq!((read(&found, "a"), read(&found, "c")), (Some(vec![1; 512]), None));
     }
 
     #[test]

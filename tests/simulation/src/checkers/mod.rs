@@ -13,6 +13,9 @@ use crate::history::{History, OpIndex};
 pub use clients::{Settings, check_history};
 pub use nodes::{Ledger, NodeCheckers, Observation, Promise, Seen, SessionChange, TxnHash};
 
+/// Stands for the checker's name where it came to no end: no promise is known to be broken.
+pub const UNDECIDED: &str = "undecided";
+
 /// A broken promise.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Violation {

@@ -14,10 +14,10 @@ use crate::history::{
     ChangeKind, CreateMode, End, History, OpIndex, Operation, Reply, Request, Write,
 };
 
-use super::Violation;
 use super::nameless;
 use super::wing_gong::{self, Call, Disorder};
 use super::znode::Step;
+use super::{UNDECIDED, Violation};
 
 const NAME: &str = "linearizable_writes";
 
@@ -45,7 +45,7 @@ pub(super) fn judge(checker: &'static str, path: &str, calls: &[Call<'_>]) -> Op
         }
         Err(Disorder::Undecided) => {
             let text = format!("{path}: no order was found in time, nor that there is none");
-            (text, Vec::new())
+            return Some(Violation { checker: UNDECIDED, text, operations: Vec::new() });
         }
     };
     Some(Violation { checker, text, operations })

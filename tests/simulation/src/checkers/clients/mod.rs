@@ -39,7 +39,7 @@ mod watched;
 mod wing_gong;
 mod znode;
 
-use super::Violation;
+use super::{UNDECIDED, Violation};
 use crate::history::History;
 
 /// What a run was like, as far as it decides what is right.

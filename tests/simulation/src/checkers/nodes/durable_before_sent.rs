@@ -18,8 +18,8 @@ pub(super) fn check(ledger: &Ledger, seen: &Seen<'_>) -> Option<String> {
         Promise::AckEpoch { last_zxid } => last_zxid == last,
         Promise::NewLeader { epoch } => epoch == epochs.current,
         Promise::AckNewLeader { epoch } => {
-            let foundation = ledger.foundations.get(&epoch);
-            epoch == epochs.current && foundation.is_none_or(|end| node.log.holds(*end))
+            let foundation = ledger.foundations.get(&epoch).copied().flatten();
+            epoch == epochs.current && foundation.is_none_or(|end| node.log.holds(end))
         }
         Promise::Ack { zxid } => zxid <= last,
     };

@@ -20,8 +20,9 @@ pub struct Ledger {
     pub(super) places: HashMap<Zxid, usize>,
     pub(super) proposed: HashSet<(Zxid, TxnHash)>,
     pub(super) leaders: BTreeMap<Epoch, ServerId>,
-    /// Where the history of each epoch begins: the end of its leader's log at its first NEWLEADER.
-    pub(super) foundations: BTreeMap<Epoch, (Zxid, TxnHash)>,
+    /// Where the history of each epoch begins: the end of its leader's log, which may be empty, at
+    /// its first NEWLEADER.
+    pub(super) foundations: BTreeMap<Epoch, Option<(Zxid, TxnHash)>>,
     /// The digest of the tree at each zxid, and who had it first.
     pub(super) digests: HashMap<Zxid, (ServerId, u64)>,
     nodes: BTreeMap<ServerId, NodeLedger>,
@@ -156,8 +157,8 @@ impl Ledger {
             }
             Observation::EpochsSaved { epochs } => node.epochs = epochs,
             Observation::Promised { promise } => {
-                if let (Promise::NewLeader { epoch }, Some(end)) = (promise, node.log.txns.last()) {
-                    self.foundations.entry(epoch).or_insert(*end);
+                if let Promise::NewLeader { epoch } = promise {
+                    self.foundations.entry(epoch).or_insert_with(|| node.log.txns.last().copied());
                 }
             }
             Observation::Digested { zxid, digest } => {

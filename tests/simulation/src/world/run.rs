@@ -1,0 +1,114 @@
+//! The life of a world by seed: it suffers, it is healed, it has to recover, and what its clients
+//! saw is judged.
+
+use std::collections::BTreeMap;
+
+use super::workload::KEYS;
+use super::{Fault, Plan, World};
+use crate::checkers::{UNDECIDED, Violation, check_history};
+use crate::history::{HARNESS, History, Moment, Request};
+
+/// What became of a world.
+#[derive(Clone, Debug)]
+pub struct Report {
+    pub seed: u64,
+    pub simulated_us: u64,
+    pub hash: u64,
+    pub steps: u64,
+    pub reigns: usize,
+    pub transactions: usize,
+    pub moments: usize,
+    pub faults: BTreeMap<Fault, u64>,
+    /// Questions about what clients saw that no checker could answer in time.
+    pub undecided: usize,
+    /// What clients must not have seen.
+    pub violations: Vec<String>,
+}
+
+/// Lives through the world of `plan`.
+///
+/// # Panics
+/// When a member breaks a promise, or the ensemble does not recover.
+#[must_use]
+pub fn run(plan: Plan, verbose: bool) -> Report {
+    let suffer_us = plan.suffer_us;
+    let mut world = World::new(plan, verbose);
+    world.run_until(suffer_us);
+    world.recover();
+    world.report()
+}
+
+impl World {
+    /// All faults end; the ensemble must come to serve everywhere, and take a write.
+    fn recover(&mut self) {
+        self.heal();
+        self.record(HARNESS, Moment::Healed);
+        let patience_ms = 60_000 + 60 * self.plan.tick_ms;
+        let served = self.wait_for(patience_ms, |world| {
+            world.all_serve() && world.clients().all(|client| client.node().is_some())
+        });
+        assert!(served, "not healed after {patience_ms} ms: {}", self.standing());
+        let before = self.observer.last_committed();
+        let commits = self.wait_for(patience_ms, |world| world.observer.last_committed() > before);
+        assert!(commits || self.plan.clients == 0, "no commit: {}", self.standing());
+        self.rest();
+    }
+
+    /// Nobody writes any more, and everything is read everywhere.
+    fn rest(&mut self) {
+        self.resting = true;
+        self.wait_for(10_000, |world| world.clients().all(|client| client.asked_count() == 0));
+        self.record(HARNESS, Moment::Finale);
+        let paths: Vec<String> = (0..KEYS).map(|key| format!("/k{key}")).collect();
+        for id in self.plan.members().collect::<Vec<_>>() {
+            let reader = self.add_client(Some(id));
+            let open = self.wait_for(60_000, |world| world.client(reader).node().is_some());
+            assert!(open, "{id} takes no client: {}", self.standing());
+            self.ask(reader, Request::Sync { path: "/".to_owned() });
+            for path in &paths {
+                self.ask(reader, Request::GetData { path: path.clone(), watch: false });
+                self.ask(reader, Request::GetChildren { path: path.clone(), watch: false });
+            }
+            let answered = self.wait_for(60_000, |world| world.client(reader).asked_count() == 0);
+            assert!(answered, "{id} does not answer: {}", self.standing());
+        }
+    }
+
+    /// Who is what, for a message.
+    #[must_use]
+    pub fn standing(&self) -> String {
+        let one = |machine: &super::Machine| {
+            let node = machine.sequencer().map(|sequencer| {
+                let node = sequencer.node();
+                (node.role(), node.is_serving(), node.leader(), node.epoch(), node.last_logged())
+            });
+            format!("{}: {node:?}; ", machine.id)
+        };
+        self.machines.values().map(one).collect()
+    }
+
+    fn report(mut self) -> Report {
+        let records = std::mem::take(&mut self.records);
+        let moments = records.len();
+        let history = History::of(records).expect("clients record what they do");
+        let (undecided, violations): (Vec<_>, Vec<_>) = check_history(&history)
+            .into_iter()
+            .partition(|violation| violation.checker == UNDECIDED);
+        let tell = |violation: &Violation| {
+            let excerpt = violation.excerpt(&history).join("\n    ");
+            format!("{violation}\n    {excerpt}")
+        };
+        Report {
+            seed: self.plan.seed,
+            simulated_us: self.now_us,
+            hash: self.trace.hash(),
+            steps: self.trace.steps(),
+            reigns: self.observer.reign_count(),
+            transactions: self.observer.committed_count(),
+            moments,
+            faults: self.faults().clone(),
+            undecided: undecided.len(),
+            violations: violations.iter().map(tell).collect(),
+        }
+    }
+}

@@ -1,0 +1,49 @@
+//! Worlds by seed, and worlds without faults: what scripts can rely on.
+
+use menagerie_simulation::world::{self, Plan, World};
+
+fn busy(seed: u64) -> Plan {
+    Plan { clients: 3, think_us: 20_000, suffer_us: 20_000_000, ..Plan::calm(seed) }
+}
+
+#[test]
+fn three_members_elect_a_leader_and_serve() {
+    let mut world = World::new(Plan::calm(1), std::env::var_os("VERBOSE").is_some());
+    assert!(world.wait_for(10_000, World::all_serve));
+}
+
+#[test]
+fn clients_of_a_calm_ensemble_see_what_was_promised_them() {
+    let report = world::run(busy(2), std::env::var_os("VERBOSE").is_some());
+    assert!(report.violations.is_empty(), "{}", report.violations.join("\n"));
+    assert!(report.transactions > 500, "{report:?}");
+    assert_eq!(report.reigns, 1);
+}
+
+#[test]
+fn one_seed_is_one_run() {
+    let hash = |seed| world::run(busy(seed), false).hash;
+    assert_eq!(hash(7), hash(7));
+    assert_ne!(hash(7), hash(8));
+}
+
+/// Replays the seed in the environment variable `SEED`, with every step printed.
+#[test]
+fn one_seed() {
+    let Ok(seed) = std::env::var("SEED") else { return };
+    let seed = seed.parse().expect("SEED is a number");
+    let report = world::run(Plan::by_seed(seed), std::env::var_os("VERBOSE").is_some());
+    eprintln!("{report:?}");
+    assert!(report.violations.is_empty(), "{}", report.violations.join("\n"));
+}
+
+#[test]
+fn no_schedule_of_faults_breaks_a_promise() {
+    let count = std::env::var("SEEDS").map_or(6, |text| text.parse().expect("a number"));
+    let from = std::env::var("FROM").map_or(0, |text| text.parse().expect("a number"));
+    for seed in from..from + count {
+        eprintln!("seed {seed}");
+        let report = world::run(Plan::by_seed(seed), false);
+        assert!(report.violations.is_empty(), "seed {seed}: {}", report.violations.join("\n"));
+    }
+}
