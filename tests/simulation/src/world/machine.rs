@@ -223,6 +223,7 @@ fn sequencer_settings(server: ServerId, plan: &Plan) -> sequencer::Settings {
         digests: true,
         cleaner: CleanerSettings { check_interval_ms: 10_000, per_minute_max: 10_000 },
         leader_serves: true,
+        leaves_on_mismatch: true,
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use super::workload::KEYS;
 use super::{Fault, Plan, World};
-use crate::checkers::{UNDECIDED, Violation, check_history};
+use crate::checkers::{Settings, UNDECIDED, Violation, check_history};
 use crate::history::{HARNESS, History, Moment, Request};
 
 /// What became of a world.
@@ -43,7 +43,7 @@ impl World {
     fn recover(&mut self) {
         self.heal();
         self.record(HARNESS, Moment::Healed);
-        let patience_ms = 60_000 + 60 * self.plan.tick_ms;
+        let patience_ms = self.patience_ms();
         let served = self.wait_for(patience_ms, |world| {
             world.all_serve() && world.clients().all(|client| client.node().is_some())
         });
@@ -74,6 +74,25 @@ impl World {
         }
     }
 
+    /// What clients may expect of such a world.
+    const fn settings(&self) -> Settings {
+        let Plan { tick_ms, sync_limit, .. } = self.plan;
+        let patience_ms = self.patience_ms();
+        Settings {
+            recovery_ms_max: patience_ms,
+            reply_ms_max: patience_ms,
+            // A learner that is cut off serves reads for so long, and a process may hang.
+            touch_ms_max: (sync_limit as u64 + 2) * tick_ms + 30_000,
+            expiry_ms_max: patience_ms,
+            exact_zxids: true,
+        }
+    }
+
+    /// How long the ensemble may take to recover.
+    const fn patience_ms(&self) -> u64 {
+        60_000 + 60 * self.plan.tick_ms
+    }
+
     /// Who is what, for a message.
     #[must_use]
     pub fn standing(&self) -> String {
@@ -91,7 +110,7 @@ impl World {
         let records = std::mem::take(&mut self.records);
         let moments = records.len();
         let history = History::of(records).expect("clients record what they do");
-        let (undecided, violations): (Vec<_>, Vec<_>) = check_history(&history)
+        let (undecided, violations): (Vec<_>, Vec<_>) = check_history(&history, &self.settings())
             .into_iter()
             .partition(|violation| violation.checker == UNDECIDED);
         let tell = |violation: &Violation| {

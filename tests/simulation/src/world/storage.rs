@@ -107,7 +107,7 @@ impl Process {
                 let last_logged = writer.durable_zxid();
                 Ok(Done::Drained { generation, last_logged, epochs: self.store.epochs() })
             }
-            Job::SaveEpochs(_) | Job::ReadLog { .. } | Job::Halt => {
+            Job::SaveEpochs(_) | Job::ReadLog { .. } | Job::KeepEvidence(_) | Job::Halt => {
                 unreachable!("not a job of the log")
             }
         }
@@ -182,6 +182,9 @@ impl World {
                 }
                 Job::ReadLog { link, from, .. } => {
                     self.disk_input(id, self.plan.job_us, Input::LogRead { link, from });
+                }
+                Job::KeepEvidence(root) => {
+                    panic!("{id} has another tree than its leader at {}", root.last_zxid())
                 }
                 Job::Halt => self.process(id).work.halting = true,
                 job => {
