@@ -157,7 +157,11 @@ fn work(
                 let (zxid, started) = (job.root.last_zxid(), Instant::now());
                 let result = keeper.keep(&job, stop).map(|()| started.elapsed());
                 drop(job);
-                report(Kept { zxid, result });
+                if matches!(result, Err(StoreError::Superseded)) {
+                    tracing::info!("snapshot {zxid} is dropped: the history was cut or replaced");
+                } else {
+                    report(Kept { zxid, result });
+                }
                 busy.store(false, Ordering::Release);
             }
             Err(mpsc::RecvTimeoutError::Timeout) if keeper.purge_interval.is_some() => {

@@ -91,3 +91,61 @@ impl<D: Disk, S: Snapshots> Store<D, S> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use menagerie_engine::disk::MemoryDisk;
+
+    use super::super::testing::Server;
+    use super::*;
+
+    fn snapshots(disk: &MemoryDisk) -> Vec<i64> {
+        recovery::snapshots(disk).unwrap().iter().map(|zxid| zxid.0).collect()
+    }
+
+    #[test]
+    fn only_a_newer_state_takes_the_place_of_a_snapshot() {
+        let disk = MemoryDisk::new();
+        let mut server = Server::start(&disk);
+        server.append(3);
+        let old = server.tree.seal();
+        server.append(3);
+        server.keep_snapshot();
+        let kept = Server::keep(&server.store, &old, server.store.history());
+        assert!(matches!(kept, Err(StoreError::Superseded)));
+        assert_eq!(snapshots(&disk), [6]);
+        server.keep_snapshot();
+        assert_eq!(snapshots(&disk), [6], "the same one again");
+        let server = server.restart(disk.crash(&mut |_| 0));
+        assert_eq!(server.replayed, 0);
+    }
+
+    #[test]
+    fn a_purge_keeps_what_a_start_from_the_oldest_kept_snapshot_needs() {
+        let disk = MemoryDisk::new();
+        let mut server = Server::start(&disk);
+        for _ in 0..4 {
+            server.append(3);
+            server.keep_snapshot();
+        }
+        server.append(2);
+        server.store.purge(Retention { snapshots: 2, bytes_max: None }).unwrap();
+        assert_eq!(snapshots(&disk), [9, 12]);
+        disk.damage(&recovery::snapshot_file_name(Zxid(12)), 100, 1);
+        let server = server.restart(disk.crash(&mut |_| 0));
+        assert_eq!(server.replayed, 5, "from the older one");
+    }
+
+    #[test]
+    fn a_snapshot_that_is_stopped_leaves_everything_as_it_was() {
+        let disk = MemoryDisk::new();
+        let mut server = Server::start(&disk);
+        server.append(3);
+        let (root, history) = (server.tree.seal(), server.store.history());
+        let stop = AtomicBool::new(true);
+        let kept = server.store.keep_snapshot(&root, history, Pace::UNPACED, &stop);
+        assert!(matches!(kept, Err(StoreError::Snapshot(_))));
+        assert!(snapshots(&disk).is_empty());
+        server.restart(disk.crash(&mut |_| 0));
+    }
+}
