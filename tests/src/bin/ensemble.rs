@@ -51,6 +51,12 @@ struct Arguments {
     /// Faults of one ensemble; then its history is checked and a new one starts.
     #[arg(long, default_value_t = 40)]
     episode: usize,
+    /// How often each trade is at work.
+    #[arg(long, default_value_t = 1)]
+    clients: usize,
+    /// More keys for every server: `name=value`.
+    #[arg(long)]
+    key: Vec<String>,
     /// The longest pause of a client between two operations.
     #[arg(long, default_value_t = 20)]
     pause_ms: u64,
@@ -108,7 +114,8 @@ fn main() -> std::io::Result<ExitCode> {
     let mut out = std::io::stdout();
     for (number, episode) in (0..).zip(&episodes) {
         let pause_max = Duration::from_millis(arguments.pause_ms);
-        let load = Load { pause_max, ..Load::new(seed.wrapping_add(number)) };
+        let mut load = Load { pause_max, ..Load::new(seed.wrapping_add(number)) };
+        load.trades = load.trades.repeat(arguments.clients);
         let judging = Judging { tolerated: arguments.tolerate.clone(), keep: arguments.keep };
         let report = run_judged(&plan, &load, episode, &judging);
         writeln!(out, "episode {} of {}\n{report}\n", number + 1, episodes.len())?;
@@ -136,6 +143,10 @@ fn plan(arguments: &Arguments) -> Plan {
     };
     if arguments.full_disks > 0 {
         plan.disk_mb = Some(DISK_MB);
+    }
+    for key in &arguments.key {
+        let (name, value) = key.split_once('=').unwrap_or((key, ""));
+        plan.config = plan.config.key(name, value);
     }
     plan.observers =
         (arguments.nodes..arguments.nodes + arguments.observers).map(flavors).collect();

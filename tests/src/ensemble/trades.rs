@@ -13,8 +13,7 @@ const CHURNED: usize = 4;
 /// Nodes that a client leaves in the queue.
 const QUEUED_MAX: usize = 15;
 const PIPELINED_MAX: usize = 12;
-/// Histories hold every value: there may not be many big ones.
-const BULK_PERCENT: usize = 3;
+const BULK_INTERVAL: Duration = Duration::from_millis(300);
 const BULK_BYTES_MAX: usize = 200_000;
 /// How often a waiting lock client looks for events and keeps its session.
 const LOCK_INTERVAL: Duration = Duration::from_millis(40);
@@ -288,11 +287,9 @@ impl Worker {
 
     /// A value of many packets.
     fn bulk(&mut self) {
+        // Histories hold every value: there may not be many big ones.
+        std::thread::sleep(BULK_INTERVAL);
         let path = format!("{ROOT}/bulk");
-        if self.random.chance(100 - BULK_PERCENT) {
-            self.client.call(Request::Exists { path, watch: false });
-            return;
-        }
         let size = self.random.below(BULK_BYTES_MAX);
         let data = self.value().map(|value| value + &".".repeat(size));
         let write = if self.random.chance(30) {
