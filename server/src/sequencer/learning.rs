@@ -59,9 +59,7 @@ impl Sequencer {
         timeout_ms: i32,
         ids: Box<[Id<'static>]>,
     ) {
-        let view = self.tree.view();
-        let session = self.session_ids.next(|id| view.session(id).is_some());
-        self.owners.take_over(session, Owner::here(connection, ids));
+        let session = self.new_session(connection, ids);
         let answer = Answer::Connected { session, timeout_ms };
         self.wait(session, Xid(0), connection, answer, false);
         let body = Arc::from(timeout_ms.to_be_bytes());

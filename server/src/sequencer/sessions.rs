@@ -84,11 +84,21 @@ impl Sequencer {
         timeout_ms: i32,
         ids: Box<[Id<'static>]>,
     ) {
+        let session = self.new_session(connection, ids);
+        let answer = Some((connection, Answer::Connected { session, timeout_ms }));
+        self.open_session(session, Xid(0), timeout_ms, answer);
+    }
+
+    /// An id for a session that is about to begin, with its owner.
+    pub(super) fn new_session(
+        &mut self,
+        connection: ConnectionKey,
+        ids: Box<[Id<'static>]>,
+    ) -> SessionId {
         let view = self.tree.view();
         let session = self.session_ids.next(|id| view.session(id).is_some());
         self.owners.take_over(session, Owner::here(connection, ids));
-        let answer = Some((connection, Answer::Connected { session, timeout_ms }));
-        self.open_session(session, Xid(0), timeout_ms, answer);
+        session
     }
 
     pub(super) fn open_session(
