@@ -18,6 +18,7 @@ use super::*;
 use crate::peer::harness::{self, PATIENCE, next, on_a_core};
 use crate::peer::pieces::{LinkGone, pieces};
 use crate::runtime::mailbox::mailbox;
+use crate::store::send_snapshot;
 
 const LEADER: ServerId = ServerId(1);
 const LEARNER: ServerId = ServerId(2);
@@ -305,11 +306,8 @@ fn a_tree_crosses_a_link_as_apache_writes_it() {
         tree.advance(zxid);
         let digest = tree.view().digest();
         let (writer, pieces) = pieces();
-        let thread = thread::spawn(move || {
-            jute_stream::write(tree.view(), |piece| writer.write(piece))?;
-            writer.finish();
-            Ok::<(), LinkGone>(())
-        });
+        let root = tree.seal();
+        let thread = thread::spawn(move || send_snapshot(root, writer));
         leader.port.to.send(LearnerInput::SendSnapshot { link, zxid, pieces });
         assert_eq!(learner.received(to_leader).await, Packet::Snap { zxid });
         learner.to.send(LearnerInput::ReceiveSnapshot { link: to_leader });

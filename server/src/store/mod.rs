@@ -3,9 +3,9 @@
 //!
 //! `manifest.rs` is the manifest, shared by all who change it; `epochs.rs` what a member has
 //! promised; `recovered.rs` what the protocol is told at the start; `truncate.rs` the way back;
-//! `install.rs` a leader's state in the place of ours; `keep.rs`
-//! a snapshot of our own and what it makes needless; `send.rs` a state on its way to a learner,
-//! `log_cursor.rs` the log for one; `evidence.rs` a tree that should not be.
+//! `install.rs` a leader's state in the place of ours; `keep.rs` a snapshot of our own and what it
+//! makes needless; `send.rs` a state on its way to a learner, `log_cursor.rs` the log for one;
+//! `evidence.rs` a tree that should not be.
 //!
 //! Everything here blocks and is called on threads that may: the sequencer sends a [`Store`] there
 //! with a job, and its completions come back through a mailbox. A store is a handle; clones share

@@ -18,3 +18,32 @@ pub fn send_snapshot(root: Root, writer: PieceWriter) -> Result<(), LinkGone> {
     writer.finish();
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+
+    use menagerie_engine::tree::{NewNode, Owner, Tree};
+    use menagerie_wire::Zxid;
+    use menagerie_wire::data::Acl;
+
+    use super::*;
+    use crate::peer::pieces::pieces;
+
+    #[test]
+    fn a_learner_that_is_gone_is_given_up() {
+        let mut tree = Tree::new();
+        let (acl, data) = ([Acl::world(31)], [7; 64 << 10]);
+        for at in 0..100 {
+            let (owner, czxid) = (Owner::None, Zxid(1));
+            let node = NewNode { data: Some(&data), acl: &acl, owner, czxid, ctime_ms: 0 };
+            tree.insert(&format!("/node-{at}"), node, 1, czxid).unwrap();
+        }
+        let (writer, link) = pieces();
+        let root = tree.seal();
+        // It waits for room that never comes, since nobody takes anything.
+        let sending = thread::spawn(move || send_snapshot(root, writer));
+        drop(link);
+        assert_eq!(sending.join().unwrap(), Err(LinkGone));
+    }
+}
