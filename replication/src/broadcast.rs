@@ -37,6 +37,10 @@ use crate::member::Member;
 use crate::packet::{ForwardedRequest, Packet, TxnBytes};
 use crate::quorum::Majority;
 
+/// Touched sessions in one answer to a PING: 12 bytes each, in a packet that Apache's servers read
+/// up to 2 MiB by default.
+const TOUCHED_MAX: usize = 1 << 17;
+
 /// What a leader keeps between propose and commit.
 #[derive(Clone, Debug)]
 pub(crate) struct Broadcast {
@@ -325,13 +329,16 @@ impl Following {
         self.enter_epoch(m, fx);
     }
 
-    /// Everything touched since the last PING goes back with this one.
+    /// What was touched since the last PING goes back with this one; what would make the answer too
+    /// large for a packet waits for the next.
     // ZooKeeper: Learner.ping. Before UPTODATE a PING is not answered.
     pub(crate) fn on_ping(&mut self, zxid: Zxid, fx: &mut Effects) {
         if self.progress != Progress::Live {
             return;
         }
-        let touched = std::mem::take(&mut self.touched)
+        let after = self.touched.keys().nth(TOUCHED_MAX).copied();
+        let rest = after.map(|after| self.touched.split_off(&after)).unwrap_or_default();
+        let touched = std::mem::replace(&mut self.touched, rest)
             .into_iter()
             .map(|(session, timeout_ms)| Touch { session, timeout_ms })
             .collect();

@@ -1,8 +1,12 @@
 //! Conversations of broadcast: member 3 leads 1 and 2, member 1 follows 3.
 
-use menagerie_wire::{ServerId, Zxid};
+use menagerie_wire::quorum::Touch;
+use menagerie_wire::{ServerId, SessionId, Zxid};
 
-use super::Broadcast;
+use super::{Broadcast, TOUCHED_MAX};
+use crate::effect::{Effect, Effects};
+use crate::event::{Event, Link};
+use crate::packet::Packet;
 use crate::quorum::Majority;
 use crate::script::{ACCEPTED, ELECTED, FOLLOWING, JOINED_BY_2, LEADING, after};
 
@@ -205,4 +209,25 @@ fn nothing_is_asked_of_a_leader_before_uptodate() {
         after(3, &[ELECTED, LEADING, aligning])
             .check(&format!("recv L2 {packet}\n  close L2: a packet that has no place here\n"));
     }
+}
+
+#[test]
+fn more_touched_sessions_than_a_packet_holds_go_with_two_answers() {
+    let mut script = after(1, &[ACCEPTED, FOLLOWING]);
+    let touch = |id| Touch { session: SessionId(id), timeout_ms: 1 };
+    let all = TOUCHED_MAX as i64 + 3;
+    let mut effects = Effects::new();
+    script.node.step(Event::Touched((0..all).map(touch).collect()), 0, &mut effects);
+    let mut answered = |expect: std::ops::Range<i64>| {
+        let (link, packet) = (Link(1), Packet::Ping { zxid: Zxid::ZERO });
+        script.node.step(Event::Received { link, packet }, 0, &mut effects);
+        let Some(Effect::Send { packet: Packet::PingReply { touched, .. }, .. }) = effects.pop()
+        else {
+            panic!("a PING is answered")
+        };
+        assert_eq!(touched, expect.map(touch).collect::<Vec<_>>());
+    };
+    answered(0..TOUCHED_MAX as i64);
+    answered(TOUCHED_MAX as i64..all);
+    answered(0..0);
 }
