@@ -50,8 +50,8 @@ pub struct Ensemble {
     /// The member that a client is connected to looks at ACLs before it passes a write on.
     /// `enableEagerACLCheck`; default false.
     pub eager_acl_check: bool,
-    /// A log without any snapshot is no damage. `snapshot.trust.empty`; default false. Ours knows of
-    /// each log where it begins, and needs not be told.
+    /// A log without any snapshot is no damage. `snapshot.trust.empty`; default false. Ours knows
+    /// of each log where it begins, and needs not be told.
     pub trust_empty_snapshot: bool,
 }
 
