@@ -275,7 +275,11 @@ fn sweep<D: Disk>(data: &D, manifest: &Manifest) -> Result<(), RecoveryError> {
     };
     let dead: Vec<_> = list(data)?.into_iter().filter(|name| is_dead(name)).collect();
     for name in &dead {
-        data.remove(name).map_err(failed_to(format!("remove {name}")))?;
+        match data.remove(name) {
+            // Housekeeping has just finished it, and will see that it does not count.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            removed => removed.map_err(failed_to(format!("remove {name}")))?,
+        }
     }
     if !dead.is_empty() {
         data.sync_directory().map_err(failed_to("sync the data directory"))?;
