@@ -138,7 +138,8 @@ impl Ensemble {
             for (&peer, addresses) in &servers {
                 let (quorum, election) = between.seen_by(id, peer, addresses);
                 let role = if is_observer(peer) { "observer" } else { "participant" };
-                let line = format!("{quorum}:{}:{role}", election.port());
+                let (election, client) = (election.port(), addresses.client);
+                let line = format!("{quorum}:{election}:{role};{client}");
                 config = config.key(&format!("server.{peer}"), line);
             }
             if is_observer(id) {
