@@ -108,6 +108,10 @@ impl Following {
         if self.link != Some(link) {
             return Ok(());
         }
+        if m.diverged && packet == Packet::UpToDate {
+            // It helped to begin the reign with its log. To serve, it comes back for a snapshot.
+            return Err(Departure::Diverged(self.leader));
+        }
         self.on_packet(m, packet, now_ms, fx)
             .map_err(|fault| Departure::LeaderMisbehaved(self.leader, fault))?;
         self.heard_of_leader(m, now_ms);

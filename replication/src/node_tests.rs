@@ -137,6 +137,43 @@ fn a_learner_whose_tree_differs_leaves_and_comes_back_by_a_snapshot() {
     );
 }
 
+/// Were the vote for "none", a leader without 2:1 could begin the reign: that is what the walk over
+/// all states found.
+#[test]
+fn a_learner_whose_tree_differs_votes_with_its_log_and_serves_only_after_a_snapshot() {
+    let mut script = after(1, &[ACCEPTED, FOLLOWING, DIVERGED]);
+    script.play_all("vote 2 LEADING for 2 2:1 r2 e2\nvote 3 FOLLOWING for 2 2:1 r2 e2");
+    script.check(
+        "
+        connected 2 L2
+          send L2 FOLLOWERINFO 1 accepted 2
+        recv L2 LEADERINFO 3
+          save accepted 3 current 2
+        saved 3 2
+          send L2 ACKEPOCH 2:1 2
+        recv L2 DIFF 2:1
+        recv L2 NEWLEADER 3
+          save accepted 3 current 3
+        saved 3 3
+          send L2 ACK 3:0
+        recv L2 UPTODATE
+          stop serving: the tree is not what leader 2 has
+          close L2
+          drain 2
+        ",
+    );
+    script.play_all("drained 2 2:1 3 3");
+    script.play_all("vote 2 LEADING for 2 2:1 r2 e3\nvote 3 FOLLOWING for 2 2:1 r2 e3");
+    script.check(
+        "
+        connected 2 L3
+          send L3 FOLLOWERINFO 1 accepted 3
+        recv L3 LEADERINFO 3
+          send L3 ACKEPOCH none -1
+        ",
+    );
+}
+
 #[test]
 fn nobody_learns_from_a_tree_that_is_wrong() {
     let mut script = after(1, &[ACCEPTED, FOLLOWING, DIVERGED]);

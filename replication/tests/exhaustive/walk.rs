@@ -149,7 +149,8 @@ fn walk_some(seen: &Seen, pool: &Pool, threads: usize) -> Walk {
             walk.steps += 1;
             let stepped = catch_unwind(AssertUnwindSafe(|| next.take(action)));
             if let Err(panic) = stepped {
-                eprintln!("after {:#?}", next.way());
+                let way = next.way().into_iter().map(|action| format!("    {action:?}\n"));
+                eprintln!("after\n{}", way.collect::<String>());
                 pool.fail();
                 resume_unwind(panic);
             }

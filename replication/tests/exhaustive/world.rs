@@ -29,6 +29,8 @@ pub(super) struct Bounds {
     pub(super) crashes: u32,
     /// A member that follows or leads loses its patience, and looks for a leader again.
     pub(super) leaves: u32,
+    /// A follower finds that its tree is not what its leader has.
+    pub(super) diverges: u32,
 }
 
 /// Something that may happen. Members and links by number.
@@ -58,6 +60,7 @@ pub(super) enum Action {
         epochs_survive: bool,
     },
     Leave(usize),
+    Diverge(usize),
 }
 
 #[derive(Clone, Debug)]
@@ -146,9 +149,9 @@ impl World {
     /// The number of this state when its servers are named so.
     pub(super) fn print_named(&self, nth: usize) -> u64 {
         let Self { left, hosts, wires, checkers, way: _ } = self;
-        let Bounds { epochs: _, transactions, crashes, leaves } = left;
+        let Bounds { epochs: _, transactions, crashes, leaves, diverges } = left;
         Print::of(&NAMINGS[nth], |print| {
-            for left in [transactions, crashes, leaves] {
+            for left in [transactions, crashes, leaves, diverges] {
                 print.word(u64::from(*left));
             }
             print.all(hosts.iter().enumerate(), |print, (at, host)| {
@@ -188,8 +191,11 @@ impl World {
     fn actions_of(&self, at: usize, actions: &mut Vec<Action>) {
         let host = &self.hosts[at];
         let looks = host.node.role() == Role::Looking && !host.draining;
-        if looks {
+        // The host ends a member with a wrong tree that is elected: that is one of the crashes.
+        if looks && !host.node.is_diverged() {
             actions.push(Action::Elect(at));
+        }
+        if looks {
             let leaders = (0..3).filter(|other| self.hosts[*other].listening);
             actions.extend(leaders.map(|leader| Action::Join(at, leader)));
         }
@@ -212,6 +218,9 @@ impl World {
         }
         if self.left.leaves > 0 && host.may_leave() {
             actions.push(Action::Leave(at));
+        }
+        if self.left.diverges > 0 && host.node.role() == Role::Following && host.node.is_serving() {
+            actions.push(Action::Diverge(at));
         }
         for Wire { link, to, messages } in self.wires.iter().filter(|wire| wire.to == at) {
             let (link, to) = (*link, *to);
@@ -256,6 +265,10 @@ impl World {
                 self.crash(member, survives, epochs_survive);
             }
             Action::Leave(at) => self.leave(at),
+            Action::Diverge(at) => {
+                self.left.diverges -= 1;
+                self.step(at, Event::Diverged);
+            }
         }
         for at in 0..3 {
             self.drain(at);
@@ -415,6 +428,8 @@ impl World {
             let Host { node, disk, .. } = host.as_ref();
             assert!(node.last_logged() == last(&disk.log), "{} is wrong of its log", node.id());
             assert!(node.epochs() == disk.epochs, "{} is wrong of its epochs", node.id());
+            let serves_wrong = node.is_diverged() && node.is_serving();
+            assert!(!serves_wrong, "{} serves a tree that differs", node.id());
             let shown = &host.view[..host.shown];
             assert!(self.checkers.committed().starts_with(shown), "{} shows more", node.id());
         }
