@@ -31,11 +31,11 @@ pub(crate) struct Begun {
 pub(crate) const TIMEOUT_MS: u64 = 10;
 
 impl Script {
-    /// With so many clients, each connected to server 1.
+    /// With so many clients, each connected to a server of its own: `n` to server `n`.
     pub(crate) fn with(clients: u32) -> Self {
         let mut script = Self::default();
         for client in 1..=clients {
-            script.connect(client, 1);
+            script.connect(client, i64::from(client));
         }
         script
     }

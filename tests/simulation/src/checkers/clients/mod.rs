@@ -5,6 +5,7 @@
 //! | `linearizable_writes` | writes have one order, each between its call and its reply |
 //! | `client_fifo` | a session's requests take effect and are answered in their order |
 //! | `monotonic_reads` | a session never goes back, over whatever connections |
+//! | `server_order` | one server never goes back, whoever asks |
 //! | `synced_reads` | a read behind a sync is linearizable |
 //! | `reads_at_zxid` | a read shows the tree as it was at the zxid of its reply |
 //! | `multi_atomicity` | a multi is done as a whole or not at all |
@@ -31,6 +32,7 @@ mod nameless;
 mod reads_at_zxid;
 mod rearmed;
 mod sequential_names;
+mod server_order;
 mod session_safety;
 mod synced_reads;
 mod timeline;
@@ -77,6 +79,7 @@ pub fn check_history(history: &History, settings: &Settings) -> Vec<Violation> {
         linearizable_writes::check(history),
         client_fifo::check(history),
         monotonic_reads::check(history),
+        server_order::check(history, settings),
         synced_reads::check(history, settings),
         reads_at_zxid::check(history, settings),
         multi_atomicity::check(history),

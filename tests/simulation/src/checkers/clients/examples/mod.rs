@@ -71,6 +71,7 @@ fn every_checker_of_clients_has_a_bad_history() {
         "multi_atomicity",
         "reads_at_zxid",
         "sequential_names",
+        "server_order",
         "session_safety",
         "synced_reads",
         "watch_exactness",

@@ -6,6 +6,7 @@ use crate::history::{CreateMode, Reply, Request};
 
 const MONOTONIC: &str = "monotonic_reads";
 const SYNCED: &str = "synced_reads";
+const SERVER: &str = "server_order";
 const AT_ZXID: &str = "reads_at_zxid";
 
 pub(super) const BAD: &[Bad] = &[
@@ -66,6 +67,23 @@ pub(super) const BAD: &[Bad] = &[
         s.lose(1, create("/a", "1"));
         s.sync(2, 3);
         s.get(2, "/a", 3, ("2", stat(2, 2, 0)));
+        s
+    }),
+    ("two connections of one server see different times", SERVER, || {
+        let mut s = Script::with(3);
+        s.create(1, "/a", "0", 1);
+        s.connect(2, 2);
+        s.connect(3, 2);
+        s.get(2, "/a", 2, ("0", stat(1, 1, 0)));
+        s.get(3, "/a", 1, ("0", stat(1, 1, 0)));
+        s
+    }),
+    ("a server does not show what it has acknowledged", SERVER, || {
+        let mut s = Script::with(2);
+        s.create(1, "/a", "0", 1);
+        s.connect(2, 1);
+        s.set(1, "/a", "1", 2, 1);
+        s.get(2, "/a", 1, ("0", stat(1, 1, 0)));
         s
     }),
     ("a server has lost a write, and reads on", AT_ZXID, || {
@@ -152,6 +170,16 @@ pub(super) const GOOD: &[Good] = &[
         s.end(one, 2, Ok(data("1", stat(1, 2, 1))));
         s.end(two, 1, Ok(data("0", stat(1, 1, 0))));
         s.end(write, 2, Ok(Reply::Stat(stat(1, 2, 1))));
+        s
+    }),
+    ("two reads of one server beside each other", || {
+        let mut s = Script::with(3);
+        s.create(1, "/a", "0", 1);
+        s.connect(2, 2);
+        s.connect(3, 2);
+        let (one, two) = (s.begin(2, get("/a")), s.begin(3, get("/a")));
+        s.end(one, 2, Ok(data("0", stat(1, 1, 0))));
+        s.end(two, 1, Ok(data("0", stat(1, 1, 0))));
         s
     }),
     ("a node that was made again has a lower version", || {
