@@ -322,8 +322,8 @@ impl Following {
         assert!(m.log.epochs().accepted == self.epoch, "acceptedEpoch is durable before ACKEPOCH");
         assert!(m.log.is_quiet(), "what ACKEPOCH says is durable");
         self.progress = Progress::Accepted;
-        // No history reaches back to NONE: every leader, Apache's too, answers with SNAP. But a vote
-        // must say what its sender has: a leader that lacks it could be established otherwise.
+        // No history reaches back to NONE: every leader, Apache's too, answers with SNAP. But a
+        // vote must say what its sender has: a leader that lacks it could begin a reign otherwise.
         let is_vote = current_epoch.is_some();
         let last_zxid = if m.diverged && !is_vote { Zxid::NONE } else { m.log.durable() };
         self.send(Packet::AckEpoch { last_zxid, current_epoch }, fx);
