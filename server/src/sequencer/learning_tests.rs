@@ -180,3 +180,39 @@ fn a_learner_may_be_told_to_go_on() {
     assert_eq!((learner.committed(), learner.evidence, learner.drains), (2, 0, 0));
     assert_eq!(learner.sequencer.counters.digest_mismatches, 1);
 }
+
+#[test]
+fn a_learner_that_slept_hears_its_leader_before_it_leaves_it() {
+    let mut learner = Learner::new(true);
+    learner.hear(Packet::Diff { zxid: Zxid::ZERO });
+    learner.enter();
+    let at = |monotonic_ms| Now { monotonic_ms, wall_ms: 0 };
+    let sync_ms = Timeouts::default().sync_ms();
+    let tick = |learner: &mut Learner, now_ms| {
+        learner.sequencer.on_tick(at(now_ms), &mut learner.out);
+        learner.settle();
+        learner.sequencer.part
+    };
+    assert_eq!(tick(&mut learner, 2 * sync_ms), Part::Learning);
+    let (link, packet) = (Link(learner.links), Packet::Ping { zxid: Zxid::ZERO });
+    let ping = Event::Received { link, packet };
+    learner.sequencer.on_event(ping, at(2 * sync_ms), &mut learner.out);
+    assert_eq!(tick(&mut learner, 2 * sync_ms + 50), Part::Learning);
+    // It was awake, and heard nothing.
+    let last = (2 * sync_ms + 50..=3 * sync_ms).step_by(50).map(|ms| tick(&mut learner, ms)).last();
+    assert_eq!(last, Some(Part::Idle));
+}
+
+#[test]
+fn who_is_always_late_has_a_say_at_every_second_tick() {
+    let mut learner = Learner::new(true);
+    learner.hear(Packet::Diff { zxid: Zxid::ZERO });
+    learner.enter();
+    let sync_ms = Timeouts::default().sync_ms();
+    for (monotonic_ms, part) in [(2 * sync_ms, Part::Learning), (3 * sync_ms, Part::Idle)] {
+        let now = Now { monotonic_ms, wall_ms: 0 };
+        learner.sequencer.on_tick(now, &mut learner.out);
+        learner.settle();
+        assert_eq!(learner.sequencer.part, part);
+    }
+}

@@ -150,6 +150,8 @@ pub struct Sequencer {
     prepared: Prepared,
     expiry: Expiry,
     last_tick_ms: u64,
+    /// The last tick came late and was not the node's.
+    listens: bool,
     /// How far the clock of `expiry` is behind the monotonic one.
     asleep_ms: u64,
     cleaner: Cleaner,
@@ -220,6 +222,7 @@ impl Sequencer {
             prepared: Prepared::default(),
             expiry: Expiry::new(settings.tick_ms),
             last_tick_ms: now.monotonic_ms,
+            listens: false,
             asleep_ms: 0,
             cleaner: Cleaner::new(settings.cleaner, now.monotonic_ms),
             collecting: None,
@@ -345,11 +348,15 @@ impl Sequencer {
     /// live only for a while.
     pub fn on_tick(&mut self, now: Now, out: &mut Output) {
         self.now = now;
-        if self.node.deadline_ms().is_some_and(|due_ms| due_ms <= now.monotonic_ms) {
+        let was_asleep = self.notice_sleep();
+        let is_due = self.node.deadline_ms().is_some_and(|due_ms| due_ms <= now.monotonic_ms);
+        // What others said meanwhile waits in the sockets: it is heard before their silence is
+        // judged, at the next tick. Who is always late judges at every second one.
+        self.listens = was_asleep && !self.listens;
+        if is_due && !self.listens {
             self.step(Event::Tick);
             self.carry_out(out);
         }
-        self.notice_sleep();
         if self.part == Part::Leading && !self.stepping_down {
             self.look_for_expiry(out);
             self.delete_due();

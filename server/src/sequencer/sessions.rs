@@ -55,13 +55,16 @@ impl Sequencer {
         self.now.monotonic_ms.saturating_sub(self.asleep_ms)
     }
 
-    pub(super) fn notice_sleep(&mut self) {
+    /// Whether nobody could be heard before this tick.
+    pub(super) fn notice_sleep(&mut self) -> bool {
         let since_ms = self.now.monotonic_ms.saturating_sub(self.last_tick_ms);
         self.last_tick_ms = self.now.monotonic_ms;
-        if since_ms > ASLEEP_MS_MIN {
+        let was_asleep = since_ms > ASLEEP_MS_MIN;
+        if was_asleep {
             tracing::warn!("nothing was heard for {since_ms} ms: sessions live so much longer");
             self.asleep_ms += since_ms;
         }
+        was_asleep
     }
 
     /// When a session may be due: asks the shards whom they heard.
