@@ -69,6 +69,7 @@ final class Framework {
                 Curator.client(
                         s, CuratorFrameworkFactory.builder().namespace(s.root.substring(1)));
         c.create().forPath("/n");
+        s.catchUp();
         Check.equal(s.zk.getChildren(s.root, false), List.of("n"));
     }
 
@@ -131,6 +132,7 @@ final class Framework {
                                 .aclProvider(onlyCreator));
         c.create().forPath(s.path("n"), "mine".getBytes());
         Check.equal(new String(c.getData().forPath(s.path("n"))), "mine");
+        s.catchUp();
         Check.refused(
                 KeeperException.Code.NOAUTH, () -> s.zk.getData(s.path("n"), false, null));
     }

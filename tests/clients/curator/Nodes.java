@@ -46,6 +46,7 @@ final class Nodes {
                 new PersistentTtlNode(Curator.client(s), s.path("t"), 2_000, "data".getBytes());
         node.start();
         Check.that(node.waitForInitialCreate(Check.WAIT_S, TimeUnit.SECONDS), "not made");
+        s.catchUp();
         s.zk.exists(s.path("t"), seen);
         Thread.sleep(5_000); // the claim is about time passing
         seen.expectNothing(s.zk);

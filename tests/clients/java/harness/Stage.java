@@ -124,6 +124,11 @@ public final class Stage implements AutoCloseable {
                 path(name), data.getBytes(), Ids.OPEN_ACL_UNSAFE, CreateMode.PERSISTENT);
     }
 
+    /** From now on {@link #zk} reads what others have written, on whichever member they are. */
+    public void catchUp() {
+        zk.sync("/", null, null); // requests of a client are answered in order
+    }
+
     /** Kills the server and waits until it is back. */
     public void restartServer() throws Exception {
         Process process =
