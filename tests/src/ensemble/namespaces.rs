@@ -94,7 +94,7 @@ impl Namespaces {
         run("ip", &["address", "add", &with_mask(HUB), "dev", "hub"])?;
         run("ip", &["link", "set", "hub", "up"])?;
         for &id in &namespaces.ids {
-            let (name, port) = (name(id), format!("port{id}"));
+            let (name, port) = (name(id), port(id));
             run("ip", &["netns", "add", &name])?;
             let peer = ["type", "veth", "peer", "name", "eth0", "netns", &name];
             run("ip", &[&["link", "add", &port], &peer[..]].concat())?;
@@ -143,8 +143,12 @@ impl Namespaces {
 impl Drop for Namespaces {
     /// For the next ensemble of this process; the kernel would do it at its end.
     fn drop(&mut self) {
-        let removed =
-            self.ids.iter().try_for_each(|id| run("ip", &["netns", "delete", &name(*id)]));
+        let remove = |id: &u64| {
+            // Of itself it would go only a moment after the namespace that holds its other end.
+            run("ip", &["link", "delete", &port(*id)])?;
+            run("ip", &["netns", "delete", &name(*id)])
+        };
+        let removed = self.ids.iter().try_for_each(remove);
         if let Err(error) = removed.and_then(|()| run("ip", &["link", "delete", "hub"])) {
             eprintln!("{error}");
         }
@@ -178,6 +182,11 @@ fn with_mask(address: Ipv4Addr) -> String {
 
 fn name(id: u64) -> String {
     format!("server{id}")
+}
+
+/// The server's end at the bridge.
+fn port(id: u64) -> String {
+    format!("port{id}")
 }
 
 fn net_argument(id: u64) -> OsString {
