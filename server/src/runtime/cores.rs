@@ -5,17 +5,26 @@
 //! network and to clients; with more, the sequencer gets the first core and each further core a
 //! shard. Cores come from the process's affinity mask, so that containers and `taskset` are obeyed.
 
-use std::sync::mpsc;
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::time::Duration;
 use std::{io, thread};
 
 use glommio::{LocalExecutorBuilder, Placement};
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
+use super::clock::sleep;
+use super::spawn;
+
 /// Bytes that an executor registers with its ring for its own file I/O; ours goes elsewhere.
 const IO_MEMORY_BYTES: usize = 64 << 10;
 /// Submission entries of an executor's ring.
 const RING_DEPTH: usize = 512;
+/// How long tasks run before I/O is looked at again.
+const PREEMPT_TIME: Duration = Duration::from_millis(10);
+/// An executor that has not begun within this time sleeps, and nothing would wake it.
+const BEGIN_TIME_MAX: Duration = Duration::from_secs(1);
+/// A task that was passed over waits at most so long.
+const BEAT_INTERVAL: Duration = Duration::from_millis(20);
 
 /// Who runs where.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,8 +74,8 @@ impl Plan {
     }
 }
 
-/// Starts an executor in a thread of its own and runs `main` on it to its end. Returns when the
-/// executor is there, so that a core which cannot be had stops the start.
+/// Starts an executor in a thread of its own and runs `main` on it to its end. Returns when it has
+/// begun, so that a core which cannot be had stops the start.
 ///
 /// # Errors
 /// When the thread or its executor cannot be made.
@@ -78,27 +87,70 @@ pub fn start<F>(
 where
     F: Future<Output = ()> + 'static,
 {
-    let (made, making) = mpsc::sync_channel(1);
-    let thread = thread::Builder::new().name(name.to_owned()).spawn(move || {
-        if let Some(core) = core {
-            stay_on(core);
+    start_within(name, core, main, || PREEMPT_TIME, BEGIN_TIME_MAX)
+}
+
+/// glommio 0.9 may park an executor that has tasks to run: when its preemption timer fires between
+/// arming it and the first look at the tasks, which happens to a thread that has to wait for a
+/// processor just then. Only an event wakes it, and before `main` has begun there is none: such an
+/// executor is left asleep, and another one gets `main`. Later a [`beat`] bounds the delay.
+// glommio: LocalExecutor::run, run_task_queues.
+fn start_within<F>(
+    name: &str,
+    core: Option<usize>,
+    mut main: impl FnOnce() -> F + Send + 'static,
+    mut preempt_time: impl FnMut() -> Duration,
+    begin_time_max: Duration,
+) -> io::Result<thread::JoinHandle<()>>
+where
+    F: Future<Output = ()> + 'static,
+{
+    loop {
+        let to_run = Arc::new(Mutex::new(Some(main)));
+        let taken = Arc::clone(&to_run);
+        let (began, beginning) = mpsc::channel();
+        let preempt_time = preempt_time();
+        let thread = thread::Builder::new().name(name.to_owned()).spawn(move || {
+            if let Some(core) = core {
+                stay_on(core);
+            }
+            let executor = LocalExecutorBuilder::new(Placement::Unbound)
+                .io_memory(IO_MEMORY_BYTES)
+                .ring_depth(RING_DEPTH)
+                .preempt_timer(preempt_time)
+                .make();
+            let executor = match executor {
+                Ok(executor) => executor,
+                Err(error) => return drop(began.send(Err(io::Error::from(error)))),
+            };
+            executor.run(async move {
+                let main = taken.lock().unwrap_or_else(PoisonError::into_inner).take();
+                let Some(main) = main else { return };
+                // Whoever started this waits for it, or has seen that `main` is taken.
+                let _ = began.send(Ok(()));
+                spawn(beat());
+                main().await;
+            });
+        })?;
+        match beginning.recv_timeout(begin_time_max) {
+            Ok(answer) => return answer.map(|()| thread),
+            Err(mpsc::RecvTimeoutError::Disconnected) => {
+                return Err(io::Error::other("its thread ended"));
+            }
+            Err(mpsc::RecvTimeoutError::Timeout) => {}
         }
-        let executor = LocalExecutorBuilder::new(Placement::Unbound)
-            .io_memory(IO_MEMORY_BYTES)
-            .ring_depth(RING_DEPTH)
-            .preempt_timer(Duration::from_millis(10))
-            .make();
-        let (executor, answer) = match executor {
-            Ok(executor) => (Some(executor), Ok(())),
-            Err(error) => (None, Err(io::Error::from(error))),
-        };
-        let asked = made.send(answer).is_ok();
-        if let Some(executor) = executor.filter(|_| asked) {
-            executor.run(main());
-        }
-    })?;
-    making.recv().unwrap_or_else(|_| Err(io::Error::other("its thread ended")))?;
-    Ok(thread)
+        let left = to_run.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some(left) = left else { return Ok(thread) };
+        main = left;
+        tracing::warn!("{name} has not begun within {begin_time_max:?}: starting another one");
+    }
+}
+
+/// Looks at the tasks now and then, should the executor have parked with some left to run.
+async fn beat() {
+    loop {
+        sleep(BEAT_INTERVAL).await;
+    }
 }
 
 fn stay_on(core: usize) {
@@ -128,5 +180,21 @@ mod tests {
         check(&[0, 1, 2, 3], None, (4, 3, true));
         check(&[4, 5, 6, 7], Some(1), (2, 1, true));
         check(&[0, 1, 2, 3], Some(8), (8, 8, false));
+    }
+
+    #[test]
+    fn where_an_executor_parks_before_its_first_task_another_one_begins() {
+        // A timer that fires at once, and the usual one.
+        let mut times = [Duration::from_nanos(1), PREEMPT_TIME].into_iter();
+        let preempt_time = move || times.next().unwrap_or(PREEMPT_TIME);
+        let (sender, receiver) = mpsc::channel();
+        let main = move || async move {
+            sleep(Duration::from_millis(1)).await;
+            sender.send(()).unwrap();
+        };
+        let patience = Duration::from_millis(100);
+        let thread = start_within("test", None, main, preempt_time, patience).unwrap();
+        receiver.recv_timeout(Duration::from_secs(20)).unwrap();
+        thread.join().unwrap();
     }
 }
