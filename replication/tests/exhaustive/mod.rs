@@ -18,7 +18,7 @@
 //! walked as well. `print.rs` says which states count as one, `walk.rs` how they are visited.
 //!
 //! Two transactions, two epochs and two crashes are 4 441 417 states and 17 069 708 steps: half a
-//! minute of processor time on all processors, 150 MB. Every test run walks them to the end.
+//! minute of processor time on all processors, 90 MB. Every test run walks them to the end.
 //! `BOUNDS=epochs,transactions,crashes,leaves,diverges cargo test --release
 //! -p menagerie-replication --lib bounds_of_choice -- --nocapture` walks further.
 //!
