@@ -1,6 +1,9 @@
 //! Worlds by seed, and worlds without faults: what scripts can rely on.
 
-use menagerie_simulation::world::{self, Plan, World};
+use menagerie_replication::Packet;
+use menagerie_simulation::history::{CreateMode, Request, Write};
+use menagerie_simulation::world::{self, Action, Crash, Mutant, Plan, World};
+use menagerie_wire::ServerId;
 
 fn busy(seed: u64) -> Plan {
     Plan { clients: 3, think_us: 20_000, suffer_us: 20_000_000, ..Plan::calm(seed) }
@@ -18,6 +21,33 @@ fn clients_of_a_calm_ensemble_see_what_was_promised_them() {
     assert!(report.violations.is_empty(), "{}", report.violations.join("\n"));
     assert!(report.transactions > 500, "{report:?}");
     assert_eq!(report.reigns, 1);
+}
+
+/// Right behind the acknowledgement of NEWLEADER: nothing of that may be in memory only.
+#[test]
+fn a_follower_that_loses_power_behind_its_first_promise_keeps_it() {
+    let mut world = World::new(Plan::calm(3), false);
+    let promise = |packet: &Packet| matches!(packet, Packet::Ack { zxid } if zxid.counter() == 0);
+    let crash = Action::CrashSender(Crash::LoseUnsynced);
+    world.when_sent(move |_, _, packet| promise(packet), crash);
+    assert!(world.wait_for(20_000, |world| world.waiting_ambushes() == 0));
+    for id in 1..=3 {
+        world.start(ServerId(id));
+    }
+    assert!(world.wait_for(60_000, World::all_serve), "{}", world.standing());
+    let client = world.add_client(Some(ServerId(2)));
+    assert!(world.wait_for(10_000, |world| world.client(client).node().is_some()));
+    let (path, mode) = ("/a".to_owned(), CreateMode::Persistent);
+    let create = Write::Create { path, data: None, mode, sequential: false };
+    let op = world.ask(client, Request::Write(create)).expect("it has a session");
+    assert!(world.wait_for(10_000, |world| world.client(client).answer(op).is_some()));
+    assert!(world.client(client).answer(op).is_some_and(Result::is_ok));
+}
+
+#[test]
+#[should_panic(expected = "durable_before_sent")]
+fn a_log_that_promises_before_it_is_synced_is_found_out() {
+    let _ = world::run(Plan { mutant: Some(Mutant::AckBeforeSync), ..busy(1) }, false);
 }
 
 #[test]

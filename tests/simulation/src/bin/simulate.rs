@@ -3,18 +3,20 @@
 //! `simulate --seconds N --seed S` goes through the seeds from S on, on as many threads as it is
 //! told; each world is one thread's. `simulate --replay S` lives through one world again, with
 //! every step printed. The first broken promise ends the run, with the command that replays it.
+//! `simulate --mutants` plants deliberate faults, one after the other, and says which seed finds
+//! each.
 
 #![allow(clippy::print_stdout, reason = "what it prints is what it is for")]
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use clap::Parser;
-use menagerie_simulation::world::{self, Fault, Plan, Report};
+use menagerie_simulation::world::{self, Fault, Mutant, Plan, Report};
 
 #[derive(Parser)]
 struct Arguments {
@@ -30,7 +32,13 @@ struct Arguments {
     /// One seed, with every step printed.
     #[arg(long, conflicts_with_all = ["seconds", "seed", "threads"])]
     replay: Option<u64>,
+    /// Plants deliberate faults, and tells who finds them.
+    #[arg(long, conflicts_with_all = ["seconds", "seed", "threads", "replay"])]
+    mutants: bool,
 }
+
+/// Worlds in which a deliberate fault must be found.
+const MUTANT_WORLDS: u64 = 100;
 
 /// What all worlds came to.
 #[derive(Default)]
@@ -77,6 +85,9 @@ fn main() -> ExitCode {
     if let Some(seed) = arguments.replay {
         return replay(seed);
     }
+    if arguments.mutants {
+        return find_mutants();
+    }
     let first = arguments.seed.unwrap_or_else(|| {
         let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
         since.map_or(0, |since| since.as_secs()) << 20
@@ -120,6 +131,41 @@ fn tell_violations(report: &Report) -> bool {
         println!("seed {}: {violation}", report.seed);
     }
     report.violations.is_empty()
+}
+
+/// Whether all deliberate faults are found.
+fn find_mutants() -> ExitCode {
+    let said = Arc::new(Mutex::new(String::new()));
+    let hook = Arc::clone(&said);
+    std::panic::set_hook(Box::new(move |panic| {
+        let payload = panic.payload();
+        let text = payload.downcast_ref::<String>().map(String::as_str);
+        let text = text.or_else(|| payload.downcast_ref::<&str>().copied()).unwrap_or_default();
+        *hook.lock().expect("nobody panics with it") = text.to_owned();
+    }));
+    println!("{:<20} {:<40} {:>5} found by", "mutant", "like", "seed");
+    let mut missed = 0;
+    for mutant in Mutant::ALL {
+        let found = (0..MUTANT_WORLDS).find_map(|seed| Some((seed, find(mutant, seed, &said)?)));
+        missed += u64::from(found.is_none());
+        let (seed, by) = match &found {
+            Some((seed, by)) => (seed.to_string(), by.lines().next().unwrap_or_default()),
+            None => (String::new(), "NOBODY"),
+        };
+        let by: String = by.chars().take(90).collect();
+        println!("{:<20} {:<40} {seed:>5} {by}", format!("{mutant:?}"), mutant.like());
+    }
+    println!("{} planted, {missed} not found", Mutant::ALL.len());
+    if missed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// What is said of a deliberate fault in one world, if it is found there.
+fn find(mutant: Mutant, seed: u64, said: &Mutex<String>) -> Option<String> {
+    let plan = Plan { mutant: Some(mutant), ..Plan::by_seed(seed) };
+    match catch_unwind(AssertUnwindSafe(|| world::run(plan, false))) {
+        Ok(report) => report.violations.first().cloned(),
+        Err(_) => Some(said.lock().expect("nobody panics with it").clone()),
+    }
 }
 
 fn replay(seed: u64) -> ExitCode {

@@ -2,12 +2,13 @@
 
 use std::collections::VecDeque;
 
+use menagerie_engine::disk::MemoryDisk;
 use menagerie_wire::ServerId;
 
 use super::machine::{Process, StartError};
 use super::network::{Parcel, Place};
 use super::script::Crash;
-use super::{Happening, World};
+use super::{Happening, Mutant, World};
 
 /// How long a process that could not start waits.
 const RETRY_US: u64 = 5_000_000;
@@ -71,6 +72,7 @@ impl World {
         let mut choose = |below: u64| random.below(below as usize) as u64;
         let disk = machine.disk.clone();
         machine.disk = match crash {
+            _ if self.plan.mutant == Some(Mutant::LostDisk) => MemoryDisk::new(),
             Crash::Kill => disk.killed(),
             Crash::PowerLoss => {
                 disk.cut_power_after(choose(CHANGES_MAX as u64));

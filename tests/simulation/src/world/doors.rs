@@ -4,14 +4,16 @@
 //! as they are left, the end of a connection behind its last byte.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use menagerie::sequencer::message::{ConnectionKey, ToShard};
+use menagerie::sequencer::message::{ConnectionKey, ToSequencer, ToShard};
+use menagerie::sequencer::publication::Publication;
 use menagerie::sequencer::{Delivery, Now};
 use menagerie_wire::ServerId;
 
-use super::World;
 use super::machine::Process;
 use super::network::{ConnectionId, Parcel, Place};
+use super::{Mutant, World};
 
 /// Connections of clients, by both of their names.
 #[derive(Default)]
@@ -19,6 +21,8 @@ pub(super) struct Doors {
     by_connection: BTreeMap<ConnectionId, Door>,
     by_key: BTreeMap<(u16, u32), ConnectionId>,
     opened: u16,
+    /// What a mutant keeps from a shard for a while.
+    held_back: Option<Arc<Publication>>,
 }
 
 struct Door {
@@ -69,7 +73,7 @@ impl Process {
 
     /// Hands the sequencer's news to the shards, and the shards' to the sequencer. False when
     /// there was none.
-    pub(super) fn exchange(&mut self, now: Now) -> bool {
+    pub(super) fn exchange(&mut self, now: Now, mutant: Option<Mutant>) -> bool {
         let mut any = false;
         for delivery in std::mem::take(&mut self.out.deliveries) {
             any = true;
@@ -80,15 +84,36 @@ impl Process {
                 Delivery::All(publication) => {
                     let count = publication.runs.iter().map(|run| run.entries.len() as u64);
                     self.txns_since_snapshot += count.sum::<u64>();
-                    for shard in &mut self.shards {
+                    let late = mutant == Some(Mutant::ShardBehind) && self.shards.len() > 1;
+                    let told = self.shards.len() - usize::from(late);
+                    for shard in &mut self.shards[..told] {
                         shard.on_message(ToShard::Publish(publication.clone()));
+                    }
+                    if late {
+                        let held = self.doors.held_back.replace(publication);
+                        if let Some(held) = held {
+                            self.shards[told].on_message(ToShard::Publish(held));
+                        }
                     }
                 }
             }
         }
         for shard in &mut self.shards {
-            for message in shard.take_outbox() {
+            for mut message in shard.take_outbox() {
                 any = true;
+                if let ToSequencer::Touched { sessions, .. } = &mut message
+                    && mutant == Some(Mutant::TouchesLost)
+                {
+                    sessions.clear();
+                }
+                if let ToSequencer::Sync(sync) = &message
+                    && mutant == Some(Mutant::SyncAtOnce)
+                {
+                    let connection = sync.connection;
+                    let synced = Delivery::One(connection.shard, ToShard::Synced { connection });
+                    self.out.deliveries.push(synced);
+                    continue;
+                }
                 self.sequencer.on_message(message, now, &mut self.out);
             }
         }

@@ -13,6 +13,7 @@ use menagerie::store::{LogCursor, Parts, Store, StoreError};
 use menagerie_engine::disk::MemoryDisk;
 use menagerie_engine::recovery::{self, Options, RecoveryError};
 use menagerie_engine::restore::{DigestMismatch, Restore};
+use menagerie_engine::tree::Root;
 use menagerie_engine::txn::Rules;
 use menagerie_engine::wal::{SegmentPool, WalError, Writer};
 use menagerie_replication::{HistoryLimits, Link, Membership, Recovered, Settings, Timeouts};
@@ -122,6 +123,8 @@ pub(super) struct Process {
     pub(super) touched_at_us: u64,
     /// Since the last snapshot was begun.
     pub(super) txns_since_snapshot: u64,
+    /// The first root that a learner was sent, for a mutant.
+    pub(super) sent_root: Option<Root>,
     /// The epoch in which it served when it was last looked at.
     pub(super) reign: Option<Epoch>,
     /// What it had shown then.
@@ -190,6 +193,7 @@ impl Process {
             looked_at_us: world_us,
             touched_at_us: world_us,
             txns_since_snapshot: 0,
+            sent_root: None,
             reign: None,
             shown: Zxid(-1),
         };

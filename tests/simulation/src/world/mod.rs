@@ -25,6 +25,7 @@ mod crash;
 mod doors;
 mod faults;
 mod machine;
+mod mutants;
 mod network;
 mod observer;
 mod peers;
@@ -45,6 +46,7 @@ pub use client::Client;
 pub use clock::Clock;
 pub use faults::Fault;
 pub use machine::{Machine, StartError};
+pub use mutants::Mutant;
 pub use network::{ConnectionId, Network, Place};
 pub use observer::Observer;
 pub use plan::Plan;
@@ -208,6 +210,10 @@ impl World {
 
     fn node_now(&self, id: ServerId) -> Now {
         self.machines[&id].clock.now(self.now_us)
+    }
+
+    fn is(&self, mutant: Mutant) -> bool {
+        self.plan.mutant == Some(mutant)
     }
 
     // ---- time ----
@@ -429,7 +435,8 @@ impl World {
                 return;
             }
             self.look(id);
-            let exchanged = self.process(id).exchange(now);
+            let mutant = self.plan.mutant;
+            let exchanged = self.process(id).exchange(now, mutant);
             let sent = self.send_to_clients(id);
             if !exchanged && !sent {
                 break;
@@ -444,7 +451,10 @@ impl World {
     fn speak(&mut self, id: ServerId) -> bool {
         let out = &mut self.process(id).out;
         let (votes, words) = (std::mem::take(&mut out.votes), std::mem::take(&mut out.peers));
-        for (to, vote) in votes {
+        for (to, mut vote) in votes {
+            if self.is(Mutant::VoteFromMemory) && vote.vote.leader == id {
+                vote.vote.zxid = vote.vote.zxid.next();
+            }
             self.vote(id, to, &vote);
         }
         words.into_iter().all(|word| self.tell_peer(id, word))

@@ -20,7 +20,7 @@ use menagerie_wire::{ServerId, Zxid};
 
 use super::network::{ConnectionId, Parcel, Place, Port};
 use super::script::Verdict;
-use super::{Input, World};
+use super::{Input, Mutant, World};
 
 /// The largest record of a snapshot stream.
 const RECORD_BYTES_MAX: usize = 2 << 20;
@@ -135,6 +135,9 @@ impl World {
             return self.machines[&id].is_up();
         }
         let bytes = packet.as_wire().to_bytes();
+        if self.is(Mutant::RequestTwice) && matches!(packet, Packet::Request(_)) {
+            self.send(connection_of(link), place, Parcel::Bytes(bytes.clone()));
+        }
         self.send(connection_of(link), place, Parcel::Bytes(bytes));
         self.after_sent(id, to, verdict)
     }
@@ -147,6 +150,8 @@ impl World {
             self.observer.on_snapshot_sent(id, to, zxid);
             self.trace.say(self.now_us, || format!("{id} → {to} SNAP {zxid}"));
         }
+        let sent = self.process(id).sent_root.get_or_insert_with(|| root.clone()).clone();
+        let root = if self.is(Mutant::StaleSnapshot) { &sent } else { root };
         let mut pieces = Vec::new();
         let written = jute_stream::write(root.view(), |piece| {
             pieces.push(piece.to_vec());

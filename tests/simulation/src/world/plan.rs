@@ -2,6 +2,8 @@
 
 use menagerie_wire::ServerId;
 
+use super::mutants::Mutant;
+
 use crate::random::Random;
 
 const MS: u64 = 1_000;
@@ -37,6 +39,8 @@ pub struct Plan {
     pub suffer_us: u64,
     /// Between two faults, on average; 0: none.
     pub fault_every_us: u64,
+    /// What is deliberately wrong.
+    pub mutant: Option<Mutant>,
 }
 
 impl Plan {
@@ -63,6 +67,7 @@ impl Plan {
             session_timeout_ms: 10_000,
             suffer_us: 60_000 * MS,
             fault_every_us: 0,
+            mutant: None,
         }
     }
 

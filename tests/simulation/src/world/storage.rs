@@ -17,7 +17,7 @@ use menagerie_replication::{Epochs, Event, Link, Role};
 use menagerie_wire::{ServerId, Zxid};
 
 use super::machine::{Process, StartError};
-use super::{Input, World};
+use super::{Input, Mutant, World};
 
 /// Snapshots that a member keeps.
 const RETENTION: Retention = Retention { snapshots: 2, bytes_max: None };
@@ -67,14 +67,16 @@ impl DiskWork {
 
 impl Process {
     /// Whether the first job of the queue may begin.
-    fn is_due(&self) -> bool {
+    fn is_due(&self, mutant: Option<Mutant>) -> bool {
         let work = &self.work;
         let Some((behind, job)) = work.queue.front() else { return false };
         let idle = self
             .writer
             .as_ref()
             .is_none_or(|writer| writer.durable_zxid() >= *behind && !writer.is_under_way());
+        let hasty = mutant == Some(Mutant::DrainWithoutWaiting);
         let ready = match job {
+            Job::Drain { .. } if hasty => return !work.begun,
             Job::Drain { .. } => work.saving.is_none(),
             Job::ReceiveSnapshot { link, .. } => work.received.iter().any(|(l, _)| l == link),
             _ => true,
@@ -83,10 +85,13 @@ impl Process {
     }
 
     /// Does what the first job of the queue asks of the disk.
-    fn do_job(&mut self) -> Result<Done, StartError> {
+    fn do_job(&mut self, mutant: Option<Mutant>) -> Result<Done, StartError> {
         let (_, job) = self.work.queue.pop_front().expect("a job that was begun");
         self.work.begun = false;
         match job {
+            Job::Truncate { to, .. } if mutant == Some(Mutant::TruncateInMemory) => {
+                Ok(Done::Truncated { last_logged: to, tree: None })
+            }
             Job::Truncate { to, rebuild } => {
                 self.writer = None;
                 let cut = self.store.truncate(to, rebuild)?;
@@ -97,6 +102,9 @@ impl Process {
                 let received = &mut self.work.received;
                 let at = received.iter().position(|(l, _)| *l == link).expect("it has come");
                 let (_, mut tree) = received.remove(at);
+                if mutant == Some(Mutant::InstallInMemory) {
+                    return Ok(Done::Installed { zxid, tree });
+                }
                 self.writer = None;
                 let end = self.store.install(&tree.seal())?;
                 self.writer = Some(self.store.open_writer(&end)?);
@@ -138,7 +146,7 @@ impl Process {
             let _ = self.keep_snapshot();
         }
         if self.work.begun {
-            let _ = self.do_job();
+            let _ = self.do_job(None);
         }
     }
 }
@@ -164,6 +172,12 @@ impl World {
         for (zxid, txn) in &appends {
             self.observer.on_append(id, *zxid, txn, leads);
             self.trace.bytes(txn);
+        }
+        if starts && self.is(Mutant::AckBeforeSync) {
+            let now = self.node_now(id);
+            let Process { sequencer, writer, out, .. } = self.process(id);
+            let last = writer.as_ref().map_or(Zxid::ZERO, |log| log.last_zxid());
+            sequencer.on_logged(last, now, out);
         }
         if starts {
             self.disk_input(id, self.plan.commit_us, Input::LogDone);
@@ -198,8 +212,9 @@ impl World {
     }
 
     pub(super) fn begin_job(&mut self, id: ServerId) {
+        let mutant = self.plan.mutant;
         let process = self.process(id);
-        if !process.is_due() {
+        if !process.is_due(mutant) {
             return;
         }
         process.work.begun = true;
@@ -228,8 +243,13 @@ impl World {
     pub(super) fn epochs_saved(&mut self, id: ServerId) -> Result<(), StartError> {
         let now = self.node_now(id);
         let process = self.process(id);
-        let epochs = process.save_epochs()?;
-        self.observer.on_saved(id);
+        let epochs = process.work.saving.expect("epochs on their way");
+        if self.is(Mutant::EpochsInMemory) {
+            self.process(id).work.saving = None;
+        } else {
+            self.process(id).save_epochs()?;
+            self.observer.on_saved(id);
+        }
         let process = self.process(id);
         process.sequencer.on_event(Event::EpochSaved { epochs }, now, &mut process.out);
         Ok(())
@@ -237,7 +257,8 @@ impl World {
 
     pub(super) fn job_done(&mut self, id: ServerId) -> Result<(), StartError> {
         let now = self.node_now(id);
-        let done = self.process(id).do_job()?;
+        let mutant = self.plan.mutant;
+        let done = self.process(id).do_job(mutant)?;
         let process = self.machines.get_mut(&id).and_then(|machine| machine.process.as_mut());
         let process = process.expect("a process that runs");
         let (sequencer, out) = (&mut process.sequencer, &mut process.out);
