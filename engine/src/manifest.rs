@@ -20,6 +20,7 @@
 #![deny(unsafe_code)]
 
 use crate::disk::{Access, Disk, DiskFile, read_exact_at};
+use menagerie_flaws::{self as flaws, Flaw};
 use menagerie_wire::{Epoch, Zxid};
 use std::io;
 
@@ -149,7 +150,9 @@ impl<D: Disk> ManifestStore<D> {
             opened => (opened?, false),
         };
         file.write_at(sector, 0)?;
-        file.sync()?;
+        if !flaws::has(Flaw::PromiseNotSynced) {
+            file.sync()?;
+        }
         if created { self.disk.sync_directory() } else { Ok(()) }
     }
 }

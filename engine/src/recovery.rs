@@ -18,6 +18,7 @@ use crate::manifest::{Manifest, ManifestError, ManifestStore};
 use crate::wal::segment::zxid_of_log_file;
 use crate::wal::truncate::{floor, truncate};
 use crate::wal::{LogEnd, Reader, Record, WalError};
+use menagerie_flaws::{self as flaws, Flaw};
 use menagerie_wire::txn::{Txn, TxnDigest};
 use menagerie_wire::{JuteError, Zxid};
 use std::io;
@@ -251,7 +252,9 @@ fn finish_truncation<D: Disk>(
 ) -> Result<(), RecoveryError> {
     let now = *manifest.current();
     let Some(last) = now.truncate_to else { return Ok(()) };
-    truncate(log, now.log_start, last, nonce)?;
+    if !flaws::has(Flaw::CutNotMade) {
+        truncate(log, now.log_start, last, nonce)?;
+    }
     Ok(manifest.change(Manifest { truncate_to: None, ..now })?)
 }
 

@@ -2,11 +2,15 @@
 //!
 //! Facts: ZooKeeper `Vote`, `FastLeaderElection.totalOrderPredicate`, `getVoteTracker`.
 
+use menagerie_flaws::{self as flaws, Flaw};
 use menagerie_wire::notification::{ServerState, Vote};
 
 /// Whether `new` names the better leader: later epoch, then longer history, then higher id.
 // ZooKeeper: FastLeaderElection.totalOrderPredicate. The round plays no part.
 pub(crate) fn is_better(new: &Vote, old: &Vote) -> bool {
+    if flaws::has(Flaw::ElectionIgnoresHistory) {
+        return new.leader > old.leader;
+    }
     (new.peer_epoch, new.zxid, new.leader) > (old.peer_epoch, old.zxid, old.leader)
 }
 

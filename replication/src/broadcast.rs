@@ -24,6 +24,7 @@
 
 use std::collections::BTreeMap;
 
+use menagerie_flaws::{self as flaws, Flaw};
 use menagerie_wire::quorum::Touch;
 use menagerie_wire::{OpCode, ServerId, Zxid};
 
@@ -70,6 +71,9 @@ impl Broadcast {
             self.last_proposed
         );
         self.last_proposed = zxid;
+        if flaws::has(Flaw::CommitByProposals) {
+            self.acked.values_mut().for_each(|acked| *acked = zxid);
+        }
         self.waiting_since_ms.get_or_insert(now_ms);
     }
 
@@ -89,7 +93,10 @@ impl Broadcast {
         );
         let acked = self.acked.entry(from).or_insert(zxid);
         *acked = zxid.max(*acked);
-        let reached = quorum.reached(|id| self.acked.get(&id).map_or(Zxid::ZERO, |zxid| *zxid));
+        let mut reached = quorum.reached(|id| self.acked.get(&id).map_or(Zxid::ZERO, |zxid| *zxid));
+        if flaws::has(Flaw::CommitByOne) {
+            reached = zxid;
+        }
         if reached <= self.last_committed {
             return None;
         }
@@ -144,6 +151,9 @@ impl Leading {
             }
         }
         m.log.append(zxid, txn, now_ms, fx);
+        if flaws::has(Flaw::LeaderCountsItselfEarly) {
+            self.count(m, m.settings.id, zxid, now_ms, fx);
+        }
         if zxid.counter() >= m.settings.resign_at_counter {
             self.resign(Departure::ZxidRollover(self.epoch), fx);
         }
@@ -321,7 +331,8 @@ impl Following {
 
     /// The own disk has caught up to `zxid`.
     pub(crate) fn on_logged(&mut self, m: &mut Member, fx: &mut Effects) {
-        let durable = m.log.durable();
+        let early = flaws::has(Flaw::AckBeforeSync);
+        let durable = if early { m.log.last() } else { m.log.durable() };
         while self.unacked.front().is_some_and(|zxid| *zxid <= durable) {
             let Some(zxid) = self.unacked.pop_front() else { break };
             self.send(Packet::Ack { zxid }, fx);

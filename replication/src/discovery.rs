@@ -27,6 +27,7 @@
 
 use std::collections::BTreeSet;
 
+use menagerie_flaws::{self as flaws, Flaw};
 use menagerie_wire::notification::ServerState;
 use menagerie_wire::{Epoch, ServerId, Zxid};
 
@@ -325,7 +326,10 @@ impl Following {
         // No history reaches back to NONE: every leader, Apache's too, answers with SNAP. But a
         // vote must say what its sender has: a leader that lacks it could begin a reign otherwise.
         let is_vote = current_epoch.is_some();
-        let last_zxid = if m.diverged && !is_vote { Zxid::NONE } else { m.log.durable() };
+        let mut last_zxid = if m.diverged && !is_vote { Zxid::NONE } else { m.log.durable() };
+        if flaws::has(Flaw::StandsForMemory) {
+            last_zxid = m.committed;
+        }
         self.send(Packet::AckEpoch { last_zxid, current_epoch }, fx);
     }
 }

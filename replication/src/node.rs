@@ -12,6 +12,7 @@
 
 use std::sync::Arc;
 
+use menagerie_flaws::{self as flaws, Flaw};
 use menagerie_wire::notification::{ServerState, Vote};
 use menagerie_wire::{Epoch, ServerId, Zxid};
 
@@ -266,10 +267,13 @@ impl Node {
     }
 
     fn look(&mut self, now_ms: u64, fx: &mut Effects) {
-        let Member { log, election, settings, .. } = &mut self.member;
+        let Member { log, election, settings, committed, .. } = &mut self.member;
         assert!(log.is_quiet(), "nothing is in flight before the first vote");
         self.state = State::Looking;
-        let (last, current) = (log.durable(), log.epochs().current);
+        let (mut last, current) = (log.durable(), log.epochs().current);
+        if flaws::has(Flaw::StandsForMemory) {
+            last = *committed;
+        }
         let won = election.begin(settings, last, current, now_ms, fx);
         self.elected(won, now_ms, fx);
     }

@@ -28,6 +28,7 @@
 //! Facts: ZooKeeper `LearnerHandler.syncFollower`, `queueCommittedProposals`,
 //! `Leader.startForwarding`, `Learner.syncWithLeader`.
 
+use menagerie_flaws::{self as flaws, Flaw};
 use menagerie_wire::{Epoch, Zxid};
 
 use crate::effect::{Effect, Effects};
@@ -64,7 +65,7 @@ fn choose(history: &History, committed: Zxid, epoch: Epoch, peer: Zxid) -> Choic
         let cut = peer.counter() != 0 && synchronized;
         return if cut { Choice::Trunc(committed) } else { Choice::Snap };
     }
-    if history.reaches(peer) {
+    if history.reaches(peer) || flaws::has(Flaw::DiffForStrangers) {
         Choice::Diff
     } else if peer > history.before() || peer < Zxid::ZERO {
         Choice::Snap
@@ -105,7 +106,7 @@ impl Leading {
                 self.align(m, link, peer, now_ms, fx);
             }
             Choice::Trunc(to) => {
-                self.broadcast.forget(sid);
+                self.broadcast.forget(sid.filter(|_| !flaws::has(Flaw::AcksSurviveTrunc)));
                 fx.push(Effect::Send { link, packet: Packet::Trunc { zxid: to } });
                 self.align(m, link, to, now_ms, fx);
             }
@@ -179,10 +180,11 @@ impl Leading {
         let committed = self.committed(m);
         let epoch = self.epoch;
         let Ok(learner) = self.learner(link) else { return };
-        for (zxid, txn) in m.log.history.after(after) {
+        let skipped = usize::from(flaws::has(Flaw::DiffWithHole));
+        for (zxid, txn) in m.log.history.after(after).skip(skipped) {
             let zxid = *zxid;
             let in_flight = zxid > committed;
-            if in_flight && learner.observer {
+            if in_flight && (learner.observer || flaws::has(Flaw::InFlightNotSent)) {
                 break;
             }
             let txn = TxnBytes::clone(txn);
@@ -221,7 +223,8 @@ impl Leading {
     // ZooKeeper: Leader.lead, startZkServer; the vote's epoch: ZOOKEEPER-1732.
     pub(crate) fn establish(&mut self, m: &mut Member, now_ms: u64, fx: &mut Effects) {
         let Phase::Synchronizing { acked } = &self.phase else { return };
-        if !m.settings.membership.quorum().agrees(|id| acked.contains(&id)) {
+        let agreed = m.settings.membership.quorum().agrees(|id| acked.contains(&id));
+        if !agreed && !flaws::has(Flaw::ReignBeforeQuorum) {
             return;
         }
         self.phase = Phase::Broadcasting;
@@ -275,6 +278,9 @@ impl Following {
             return Err(PeerFault::CutWhereNothingIs(to));
         }
         self.begin_receiving(to)?;
+        if flaws::has(Flaw::TruncIgnored) {
+            return Ok(());
+        }
         m.log.truncate(to, fx);
         Ok(())
     }
@@ -392,8 +398,12 @@ impl Following {
 
     /// currentEpoch goes to the disk once the history is there, and not before.
     pub(crate) fn enter_epoch(&mut self, m: &mut Member, fx: &mut Effects) {
-        if self.progress == Progress::EnteringEpoch && m.log.is_quiet() {
+        let ready = m.log.is_quiet() || flaws::has(Flaw::EpochBeforeHistory);
+        if self.progress == Progress::EnteringEpoch && ready {
             m.log.save_epochs(Epochs { accepted: self.epoch, current: self.epoch }, fx);
+            if flaws::has(Flaw::AckNewLeaderEarly) {
+                self.send(Packet::Ack { zxid: Zxid::new(self.epoch, 0) }, fx);
+            }
         }
     }
 
@@ -422,6 +432,9 @@ impl Following {
         m.commit(m.log.last(), fx);
         for (zxid, txn) in std::mem::take(&mut self.held) {
             self.log_proposal(m, zxid, txn, now_ms, fx);
+        }
+        if flaws::has(Flaw::InFlightShown) {
+            m.commit(m.log.last(), fx);
         }
         if self.held_committed > m.committed {
             self.uncommitted.retain(|zxid| *zxid > self.held_committed);

@@ -21,6 +21,8 @@ use tracing_subscriber::EnvFilter;
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
+const _: () = assert!(!menagerie_flaws::ARMED, "flaws are for simulations, not for servers");
+
 fn main() -> ExitCode {
     match Cli::parse().command {
         Command::Server(args) => {

@@ -3,9 +3,10 @@
 //! | crate | may depend on | and therefore cannot |
 //! | --- | --- | --- |
 //! | wire | thiserror, bytes | know any behaviour |
-//! | replication | wire, thiserror | do I/O, read a clock, know a znode |
-//! | engine | wire, and what keeps bytes safe on a disk | open a socket, know a role |
-//! | server | wire, engine, replication, and what waiting needs | hide protocol rules |
+//! | flaws | nothing | do anything |
+//! | replication | wire, flaws, thiserror | do I/O, read a clock, know a znode |
+//! | engine | wire, flaws, and what keeps bytes safe on a disk | open a socket, know a role |
+//! | server | wire, flaws, engine, replication, and what waiting needs | hide protocol rules |
 //! | bench | wire, engine, and what measuring needs | link the server |
 //! | tests | everything | – |
 
@@ -16,15 +17,25 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Our own crates, and which of them each may name, in tests too.
-const ROOMS: [(&str, &[&str]); 7] = [
+const ROOMS: [(&str, &[&str]); 8] = [
     ("menagerie-wire", &[]),
-    ("menagerie-replication", &["menagerie-wire"]),
-    ("menagerie-engine", &["menagerie-wire"]),
-    ("menagerie", &["menagerie-wire", "menagerie-engine", "menagerie-replication"]),
+    ("menagerie-flaws", &[]),
+    ("menagerie-replication", &["menagerie-wire", "menagerie-flaws"]),
+    ("menagerie-engine", &["menagerie-wire", "menagerie-flaws"]),
+    (
+        "menagerie",
+        &["menagerie-wire", "menagerie-flaws", "menagerie-engine", "menagerie-replication"],
+    ),
     ("menagerie-bench", &["menagerie-wire", "menagerie-engine"]),
     (
         "menagerie-simulation",
-        &["menagerie-wire", "menagerie-engine", "menagerie-replication", "menagerie"],
+        &[
+            "menagerie-wire",
+            "menagerie-flaws",
+            "menagerie-engine",
+            "menagerie-replication",
+            "menagerie",
+        ],
     ),
     (
         "menagerie-tests",

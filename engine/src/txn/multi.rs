@@ -7,6 +7,7 @@
 //!
 //! Facts: ZooKeeper `PrepRequestProcessor.pRequestHelper`, `DataTree.processTxn`.
 
+use menagerie_flaws::{self as flaws, Flaw};
 use menagerie_wire::proto::{MultiRequest, WriteOp};
 use menagerie_wire::txn::{SubTxn, Txn, TxnBody, TxnDigest, TxnHeader};
 use menagerie_wire::{ErrorCode, OpCode};
@@ -131,7 +132,8 @@ pub(super) fn apply(
         return OpResult::MultiRefused { failed, code, count: subs.len() };
     }
     let apply = |sub: &SubTxn<'_>| apply_single(tree, header, sub.op, &sub.body, changes);
-    OpResult::Multi(subs.iter().map(apply).collect())
+    let left_out = usize::from(flaws::has(Flaw::MultiLosesItsEnd));
+    OpResult::Multi(subs[..subs.len().saturating_sub(left_out)].iter().map(apply).collect())
 }
 
 #[cfg(test)]

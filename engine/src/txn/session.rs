@@ -8,6 +8,7 @@
 
 use std::borrow::Cow;
 
+use menagerie_flaws::{self as flaws, Flaw};
 use menagerie_wire::txn::{SubTxn, TxnBody, TxnHeader};
 use menagerie_wire::{OpCode, SessionId};
 
@@ -44,6 +45,10 @@ pub(super) fn close(
     changes: &mut Vec<Change>,
 ) -> OpResult {
     let session = header.client_id;
+    if flaws::has(Flaw::CloseLeavesEphemerals) {
+        tree.close_session(session);
+        return OpResult::CloseSession;
+    }
     for path in paths {
         // A path that is gone already is no failure of the close.
         let _ = delete::apply(tree, header, path, changes);

@@ -18,6 +18,7 @@ use super::record::{BATCH_HEADER_BYTES, BatchHeader, Chain, RECORD_HEADER_BYTES,
 use super::segment::{self, FIRST_BATCH_AT, Segment};
 use super::{WalError, follows};
 use crate::disk::{Access, BLOCK_BYTES, Disk, DiskFile, read_exact_at};
+use menagerie_flaws::{self as flaws, Flaw};
 use menagerie_wire::Zxid;
 use std::ops::Range;
 
@@ -248,7 +249,8 @@ impl<D: Disk> Reader<D> {
     /// Nothing valid at the cursor: the end of the log, or damage.
     fn end_segment(&mut self, reason: Reason) -> Result<(), WalError> {
         let Some(cursor) = self.cursor.as_mut() else { return Ok(()) };
-        if self.index + 1 < self.segments.len() || cursor.was_synced_beyond()? {
+        let damaged = self.index + 1 < self.segments.len() || cursor.was_synced_beyond()?;
+        if damaged && !flaws::has(Flaw::DamageTakenForEnd) {
             return Err(cursor.damaged(reason, self.end.zxid));
         }
         if cursor.record_at < cursor.records_end {
@@ -330,7 +332,7 @@ impl<F: DiskFile> Cursor<F> {
         let body = body_at..body_at + u64::from(header.body_bytes);
         let matches = |bytes: &[u8]| header.matches(bytes);
         match self.window.read(body.start, body.end - body.start)? {
-            Some(bytes) if matches(bytes) => {}
+            Some(bytes) if matches(bytes) || flaws::has(Flaw::TornRecordAccepted) => {}
             _ => return Ok(Err("a record does not match its checksum")),
         }
         if header.chain != self.chain {

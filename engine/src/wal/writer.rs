@@ -22,6 +22,7 @@ use crate::disk::{
     Access, Adoption, BLOCK_BYTES, Buffer, Commit, CommitFailure, CommitQueue, Disk, DiskFile,
     Finished,
 };
+use menagerie_flaws::{self as flaws, Flaw};
 use menagerie_wire::Zxid;
 use std::os::fd::BorrowedFd;
 use std::sync::Arc;
@@ -299,7 +300,7 @@ impl<D: Disk> Writer<D> {
             buffer,
             range,
             offset,
-            synced: self.settings.synced,
+            synced: self.settings.synced && !flaws::has(Flaw::CommitNotSynced),
         });
         Ok(())
     }
@@ -329,7 +330,9 @@ impl<D: Disk> Writer<D> {
         let Some(commit) = self.under_way.take() else {
             unreachable!("the queue ended a commit that was never started");
         };
-        if let Err(CommitFailure { step, error }) = finished.result {
+        if let Err(CommitFailure { step, error }) = finished.result
+            && !flaws::has(Flaw::FailedSyncForgotten)
+        {
             let (file, end) = match &self.segment {
                 Some(segment) => (segment.name.clone(), segment.end),
                 None => (String::new(), 0),
@@ -339,7 +342,7 @@ impl<D: Disk> Writer<D> {
         }
         self.spare_buffer = Some(finished.buffer);
         assert!(commit.last >= self.durable, "the durable end of the log went back");
-        self.durable = commit.last;
+        self.durable = if flaws::has(Flaw::DurableTooFar) { self.last } else { commit.last };
         self.mark_due |= commit.records > 0;
         self.note(&commit);
         Ok(self.durable)

@@ -41,6 +41,7 @@ use std::sync::Arc;
 use hashbrown::HashMap;
 use menagerie_engine::tree::{Root, Tree};
 use menagerie_engine::txn::Rules;
+use menagerie_flaws::{self as flaws, Flaw};
 use menagerie_replication::{self as replication, Effect, Effects, Event, Node, Packet, Recovered};
 use menagerie_wire::notification::Notification;
 use menagerie_wire::txn::Txn;
@@ -463,6 +464,10 @@ impl Sequencer {
             Effect::ReadLog { link, from } => {
                 let newest = self.committed.clone();
                 out.jobs.push(Job::ReadLog { link, from, newest });
+            }
+            Effect::Drain { generation } if flaws::has(Flaw::DrainNotAwaited) => {
+                let (last_logged, epochs) = (self.node.last_logged(), self.node.epochs());
+                self.step(Event::Drained { generation, last_logged, epochs });
             }
             Effect::Drain { generation } => out.jobs.push(Job::Drain { generation }),
             Effect::Halt => out.jobs.push(Job::Halt),

@@ -7,6 +7,7 @@
 
 use menagerie_engine::tree::{Root, Tree};
 use menagerie_engine::txn;
+use menagerie_flaws::{self as flaws, Flaw};
 use menagerie_replication::{Departure, Event, Membership};
 use menagerie_wire::txn::Txn;
 use menagerie_wire::{Epoch, ServerId, Zxid};
@@ -84,7 +85,9 @@ impl Sequencer {
         out: &mut Output,
     ) {
         tracing::warn!("the log was cut behind {last_logged}, as the leader has it");
-        self.tail.cut(last_logged);
+        if !flaws::has(Flaw::TailSurvivesCut) {
+            self.tail.cut(last_logged);
+        }
         match rebuilt {
             Some(tree) => self.replace_tree(tree),
             None => {
@@ -99,7 +102,9 @@ impl Sequencer {
     /// The leader's snapshot is on the disk, in the place of log and tree.
     pub fn on_installed(&mut self, zxid: Zxid, tree: Tree, now: Now, out: &mut Output) {
         tracing::info!("the leader's snapshot {zxid} is installed");
-        self.replace_tree(tree);
+        if !flaws::has(Flaw::SnapOnDiskOnly) {
+            self.replace_tree(tree);
+        }
         self.comparing = false;
         self.on_event(Event::Installed { zxid }, now, out);
     }

@@ -9,6 +9,7 @@
 use std::collections::BTreeMap;
 
 use menagerie_engine::txn::InternalRequest;
+use menagerie_flaws::{self as flaws, Flaw};
 use menagerie_replication::Event;
 use menagerie_wire::data::Id;
 use menagerie_wire::quorum::Touch;
@@ -45,6 +46,9 @@ impl Sequencer {
     pub(super) fn begin_sessions(&mut self) {
         let awake_ms = self.awake_ms();
         self.expiry = Expiry::new(self.settings.tick_ms);
+        if flaws::has(Flaw::SessionsNotInherited) {
+            return;
+        }
         for session in self.tree.view().sessions() {
             self.expiry.add(session.id(), session.timeout_ms(), awake_ms);
         }
@@ -158,6 +162,9 @@ impl Sequencer {
     /// What a learner has heard.
     pub(super) fn on_touched_elsewhere(&mut self, touched: &[Touch]) {
         let awake_ms = self.awake_ms();
+        if flaws::has(Flaw::TouchesOfLearnersLost) {
+            return;
+        }
         for touch in touched {
             self.expiry.touch(touch.session, touch.timeout_ms, awake_ms);
         }

@@ -5,6 +5,7 @@
 //! checked: neither paths nor access.
 // ZooKeeper: DataTree.setWatches.
 
+use menagerie_flaws::{self as flaws, Flaw};
 use menagerie_wire::data::Stat;
 use menagerie_wire::event::EventType;
 use menagerie_wire::proto::SetWatches;
@@ -24,7 +25,8 @@ pub fn rearm(
     stat: impl Fn(&str) -> Option<Stat>,
     mut fire: impl FnMut(EventType, &str),
 ) -> Result<(), WatchLimit> {
-    let seen = request.relative_zxid;
+    let forgets = flaws::has(Flaw::SetWatchesForgets);
+    let seen = if forgets { menagerie_wire::Zxid(i64::MAX) } else { request.relative_zxid };
     let mut each = |paths: &[std::borrow::Cow<'_, str>], kind, due: &dyn Fn(&str) -> _| {
         for path in paths {
             match due(path) {
