@@ -9,4 +9,5 @@ pub mod checkers;
 pub mod client;
 pub mod history;
 pub mod random;
+pub mod scenarios;
 pub mod world;

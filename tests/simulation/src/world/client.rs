@@ -323,6 +323,12 @@ impl World {
         self.client_lost(number);
     }
 
+    /// The client hangs up, and goes to that server with its session.
+    pub fn move_client(&mut self, number: u32, to: ServerId) {
+        self.client_mut(number).only = Some(to);
+        self.leave_connection(number);
+    }
+
     /// The client hangs up, forgets its session, and begins a new one.
     pub fn abandon_session(&mut self, number: u32) {
         self.leave_connection(number);

@@ -175,6 +175,10 @@ impl World {
         &self.trace
     }
 
+    pub fn members(&self) -> impl Iterator<Item = ServerId> + use<> {
+        self.plan.members()
+    }
+
     pub fn clients(&self) -> impl Iterator<Item = &Client> {
         self.clients.values()
     }

@@ -40,7 +40,10 @@ pub fn run(plan: Plan, verbose: bool) -> Report {
 
 impl World {
     /// All faults end; the ensemble must come to serve everywhere, and take a write.
-    fn recover(&mut self) {
+    ///
+    /// # Panics
+    /// When it does not.
+    pub fn recover(&mut self) {
         self.heal();
         self.record(HARNESS, Moment::Healed);
         let patience_ms = self.patience_ms();
@@ -106,7 +109,12 @@ impl World {
         self.machines.values().map(one).collect()
     }
 
-    fn report(mut self) -> Report {
+    /// What became of it.
+    ///
+    /// # Panics
+    /// When what clients recorded is no history.
+    #[must_use]
+    pub fn report(mut self) -> Report {
         let records = std::mem::take(&mut self.records);
         let moments = records.len();
         let history = History::of(records).expect("clients record what they do");
