@@ -44,6 +44,9 @@ const SCRATCH_BYTES: usize = 64 << 10;
 const BACKLOG: i32 = 128;
 /// How often the clock is looked at: the grain of every timeout here.
 const TICK: Duration = Duration::from_millis(50);
+/// When a look at the clock is so late, this process stood still: what peers said meanwhile is read
+/// before their silence is judged, at the next look.
+const LATE_MS: u64 = 500;
 /// After an accept that failed, usually for want of descriptors.
 const PAUSE_AFTER_ACCEPT: Duration = Duration::from_millis(50);
 
@@ -88,10 +91,15 @@ pub async fn run(
 }
 
 async fn watch_the_clock(quorum: Quorum) {
+    let (mut last_ms, mut listens) = (monotonic_ms(), false);
     while !quorum.borrow().stopping {
         sleep(TICK).await;
         let mut quorum = quorum.borrow_mut();
         let now_ms = monotonic_ms();
+        listens = now_ms - std::mem::replace(&mut last_ms, now_ms) > LATE_MS && !listens;
+        if listens {
+            continue;
+        }
         let links: Vec<_> = quorum.links.keys().copied().collect();
         links.into_iter().for_each(|link| quorum.with(link, |link| link.check(now_ms)));
     }

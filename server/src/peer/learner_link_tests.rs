@@ -2,6 +2,7 @@
 
 use std::io::Write;
 use std::net::{SocketAddr, TcpStream};
+use std::os::fd::OwnedFd;
 use std::thread;
 
 use menagerie_engine::snapshot::jute_stream;
@@ -226,21 +227,57 @@ fn a_link_is_not_read_while_too_much_of_it_is_not_looked_at() {
     });
 }
 
+/// A port whose queue is full: whoever calls waits.
+fn port_that_does_not_answer() -> (OwnedFd, Vec<TcpStream>, u16) {
+    let (listening, address) = net::bind(SocketAddr::from(([127, 0, 0, 1], 0)), 0).unwrap();
+    let mut callers = Vec::new();
+    while let Ok(caller) = TcpStream::connect_timeout(&address, Duration::from_millis(200)) {
+        callers.push(caller);
+    }
+    (listening, callers, address.port())
+}
+
 #[test]
 fn an_attempt_to_reach_a_leader_takes_no_longer_than_it_may() {
     on_a_core(|| async {
-        let leader = Leader::new(|config| config.dial_timeout = Duration::ZERO);
-        leader.listen().await;
-        leader.port.to.send(LearnerInput::Connect { leader: LEADER });
+        let (_listening, _callers, port) = port_that_does_not_answer();
+        let leader = Leader::new(|config| {
+            config.dial_timeout = TICK;
+            config.connect_timeout = 100 * TICK;
+            let other = harness::member(9, port, 1);
+            let members = [LEADER.0, LEARNER.0].map(|id| harness::member(id, port, 1));
+            config.book = AddressBook::new(members.into_iter().chain([other]));
+        });
+        leader.port.to.send(LearnerInput::Connect { leader: ServerId(9) });
         let LearnerOutput::CannotConnect { error, .. } = next(&leader.port.from).await else {
             panic!()
         };
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
         // It is no limit for a link.
+        leader.listen().await;
         let (_caller, link) = leader.caller().await;
         sleep(4 * TICK).await;
         assert!(leader.port.from.try_receive().is_none());
         leader.port.to.send(LearnerInput::Close { link });
+        leader.port.to.send(LearnerInput::Stop);
+    });
+}
+
+#[test]
+fn a_peer_that_spoke_while_this_process_stood_still_was_not_silent() {
+    on_a_core(|| async {
+        let silence = Duration::from_secs(1);
+        let leader = Leader::new(|config| config.init_timeout = silence);
+        leader.listen().await;
+        let (mut caller, link) = leader.caller().await;
+        sleep(2 * TICK).await;
+        caller.write_all(&bytes(&ack(7))).unwrap();
+        // The whole core stands still.
+        thread::sleep(silence + Duration::from_millis(LATE_MS));
+        sleep(4 * TICK).await;
+        assert_eq!(leader.port.received(link).await, ack(7));
+        assert!(leader.port.from.try_receive().is_none(), "it is still there");
+        assert!(matches!(leader.port.closed(link).await, Closed::Silent { .. }));
         leader.port.to.send(LearnerInput::Stop);
     });
 }
