@@ -8,7 +8,10 @@
 //! The only unsafe code of this crate is here: `pre_exec` hooks that make system calls.
 
 use rustix::event::{PollFd, PollFlags, poll};
-use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, set_parent_process_death_signal};
+use rustix::process::{
+    Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, pidfd_open, set_parent_process_death_signal,
+    waitid,
+};
 use std::io::{BufRead as _, BufReader};
 use std::os::unix::process::CommandExt as _;
 use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
@@ -95,6 +98,16 @@ impl ChildProcess {
             let pid = Pid::from_child(&self.child);
             rustix::process::kill_process(pid, signal).expect("an unreaped child can be signalled");
         }
+    }
+
+    /// SIGSTOP: returns when every thread stands still, or the process has ended. Until then some
+    /// may go on, longer than one thinks on a busy machine.
+    pub fn pause(&mut self) {
+        self.signal(Signal::STOP);
+        let either = WaitIdOptions::STOPPED | WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
+        let pid = Pid::from_child(&self.child);
+        // One that had ended before is known no longer.
+        let _ended_before = waitid(WaitId::Pid(pid), either);
     }
 
     /// Waits for the end of the process; `None` when it still runs after `timeout`.
@@ -192,6 +205,17 @@ mod tests {
         let mut child = sh("echo no >&2; exit 3");
         assert_eq!(child.wait_for_line(LONG, |line| line == "yes"), None);
         assert_eq!(child.wait(LONG).and_then(|status| status.code()), Some(3));
+    }
+
+    #[test]
+    fn a_paused_process_does_nothing_until_it_goes_on() {
+        let mut process = sh("trap 'echo done >&2; exit 0' TERM; echo up >&2; sleep 2 & wait");
+        assert!(process.wait_for_line(Duration::from_secs(9), |line| line == "up").is_some());
+        process.pause();
+        process.signal(Signal::TERM);
+        assert_eq!(process.wait(Duration::from_millis(100)), None);
+        process.signal(Signal::CONT);
+        assert!(process.wait(Duration::from_secs(9)).is_some());
     }
 
     #[test]

@@ -139,7 +139,6 @@ def members_carry_data(s):
     party = s.zk.Party(s.root, json.dumps({"host": "a", "port": 1}))
     party.join()
     s.client().Party(s.root, json.dumps({"host": "b", "port": 2})).join()
-    s.zk.sync(s.root)
     equal(sorted(json.loads(member)["host"] for member in party), ["a", "b"])
 
 

@@ -187,7 +187,7 @@ impl Node {
     /// SIGSTOP: the process stands still, its connections stay open.
     pub fn pause(&mut self) {
         if let Some(process) = &mut self.process {
-            process.signal(Signal::STOP);
+            process.pause();
             self.paused = true;
         }
     }
