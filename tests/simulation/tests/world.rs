@@ -5,10 +5,6 @@ use menagerie_simulation::history::{CreateMode, Request, Write};
 use menagerie_simulation::world::{self, Action, Crash, Mutant, Plan, World};
 use menagerie_wire::ServerId;
 
-fn busy(seed: u64) -> Plan {
-    Plan { clients: 3, think_us: 20_000, suffer_us: 20_000_000, ..Plan::calm(seed) }
-}
-
 #[test]
 fn three_members_elect_a_leader_and_serve() {
     let mut world = World::new(Plan::calm(1), std::env::var_os("VERBOSE").is_some());
@@ -17,7 +13,7 @@ fn three_members_elect_a_leader_and_serve() {
 
 #[test]
 fn clients_of_a_calm_ensemble_see_what_was_promised_them() {
-    let report = world::run(busy(2), std::env::var_os("VERBOSE").is_some());
+    let report = world::run(Plan::busy(2), std::env::var_os("VERBOSE").is_some());
     assert!(report.violations.is_empty(), "{}", report.violations.join("\n"));
     assert!(report.transactions > 500, "{report:?}");
     assert_eq!(report.reigns, 1);
@@ -47,12 +43,12 @@ fn a_follower_that_loses_power_behind_its_first_promise_keeps_it() {
 #[test]
 #[should_panic(expected = "durable_before_sent")]
 fn a_log_that_promises_before_it_is_synced_is_found_out() {
-    let _ = world::run(Plan { mutant: Some(Mutant::AckBeforeSync), ..busy(1) }, false);
+    let _ = world::run(Plan { mutant: Some(Mutant::AckBeforeSync), ..Plan::busy(1) }, false);
 }
 
 #[test]
 fn one_seed_is_one_run() {
-    let hash = |seed| world::run(busy(seed), false).hash;
+    let hash = |seed| world::run(Plan::busy(seed), false).hash;
     assert_eq!(hash(7), hash(7));
     assert_ne!(hash(7), hash(8));
 }

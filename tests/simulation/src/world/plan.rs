@@ -71,6 +71,13 @@ impl Plan {
         }
     }
 
+    /// Three members without any fault, and clients that want much.
+    #[must_use]
+    pub const fn busy(seed: u64) -> Self {
+        let (clients, think_us, suffer_us) = (3, 20 * MS, 20_000 * MS);
+        Self { shards: 2, clients, think_us, suffer_us, ..Self::calm(seed) }
+    }
+
     /// Whatever the seed says.
     #[must_use]
     pub fn by_seed(seed: u64) -> Self {

@@ -84,8 +84,11 @@ impl World {
         Settings {
             recovery_ms_max: patience_ms,
             reply_ms_max: patience_ms,
-            // A learner that is cut off serves reads for so long, and a process may hang.
-            touch_ms_max: (sync_limit as u64 + 2) * tick_ms + 30_000,
+            touch_ms_max: match self.plan.fault_every_us {
+                0 => 2 * tick_ms,
+                // A learner that is cut off serves reads for so long, and a process may hang.
+                _ => (sync_limit as u64 + 2) * tick_ms + 30_000,
+            },
             expiry_ms_max: patience_ms,
             exact_zxids: true,
         }

@@ -1,4 +1,8 @@
-//! What was delivered anywhere is on the disks of a quorum, and no disk gives it back.
+//! What was delivered anywhere is on the disks of a quorum, and stays there.
+//!
+//! A learner that comes back with more than its leader has committed is cut and sent the rest
+//! again, as by Apache's leaders; what the others' disks make committed meanwhile it may lack for
+//! a moment.
 //!
 //! Asked when a transaction is delivered for the first time, when a log is cut or replaced, and
 //! when an epoch gets its leader, whose log must hold all of earlier epochs.
@@ -7,7 +11,7 @@
 use menagerie_wire::Zxid;
 
 use super::ledger::Ledger;
-use super::seen::{Observation, Seen};
+use super::seen::{Observation, Seen, TxnHash};
 
 pub(super) fn check(ledger: &Ledger, seen: &Seen<'_>) -> Option<String> {
     let log = &ledger.node(seen.node).log;
@@ -23,7 +27,10 @@ pub(super) fn check(ledger: &Ledger, seen: &Seen<'_>) -> Option<String> {
                 let place = ledger.places.get(zxid);
                 place.is_some_and(|at| ledger.delivered[*at].1 == hash)
             };
-            let gone = log.above(to).iter().find(|(zxid, hash)| is_delivered(zxid, *hash));
+            let own = usize::from(ledger.voters.contains(&seen.node));
+            let is_lost = |txn| ledger.voters_with(txn) - own <= ledger.voters.len() / 2;
+            let lost = |txn: &&(Zxid, TxnHash)| is_delivered(&txn.0, txn.1) && is_lost(**txn);
+            let gone = log.above(to).iter().find(lost);
             gone.map(|(zxid, _)| format!("its log goes back to {to}, and {zxid} was delivered"))
         }
         Observation::Led { epoch } => {

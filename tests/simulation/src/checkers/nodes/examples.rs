@@ -205,11 +205,13 @@ const BAD: &[Bad] = &[
     ("a delivered transaction is cut off", "committed_log_durability", |t| {
         t.commit(A);
         t.commit(B);
+        t.see(2, Observation::Truncated { to: zxid(A) });
         t.see(3, Observation::Truncated { to: zxid(A) });
     }),
     ("an older snapshot takes the place of a log", "committed_log_durability", |t| {
         t.commit(A);
         t.commit(B);
+        t.see(2, Observation::Installed { zxid: zxid(A) });
         t.see(3, Observation::Installed { zxid: zxid(A) });
     }),
     ("a leader's log lacks what was delivered", "committed_log_durability", |t| {
