@@ -201,7 +201,9 @@ pub(super) fn swizzle_clog() {
 
 /// ZK-1675: an old leader that does not know of the new one answers no `sync`.
 pub(super) fn zk_1675_sync_at_a_leader_that_was_replaced() {
-    let (mut stage, roles, _) = written(Plan::calm(1675));
+    // No session expires meanwhile: a write that hangs would hold the sync up too.
+    let plan = Plan { session_timeout_ms: 40_000, ..Plan::calm(1675) };
+    let (mut stage, roles, _) = written(plan);
     let old = roles[0];
     let at_old = stage.client_at(old);
     stage.isolate(old);
@@ -211,6 +213,7 @@ pub(super) fn zk_1675_sync_at_a_leader_that_was_replaced() {
     let at_new = stage.client_at(roles[2]);
     stage.set(at_new, "/k0");
     assert_eq!(stage.client(at_old).node(), Some(old));
+    stage.pass_ms(1);
     let op = stage.begin(at_old, Request::Sync { path: "/".to_owned() });
     stage.pass_ms(20);
     if stage.client(at_old).answer(op).is_some() {
