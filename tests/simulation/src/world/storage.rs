@@ -304,8 +304,12 @@ impl World {
         if process.txns_since_snapshot < every || process.work.keeping.is_some() {
             return;
         }
-        process.txns_since_snapshot = 0;
         let root = process.sequencer.committed().clone();
+        // A quorum may have committed what the own disk does not hold yet.
+        if process.writer.as_ref().is_none_or(|log| log.durable_zxid() < root.last_zxid()) {
+            return;
+        }
+        process.txns_since_snapshot = 0;
         process.work.keeping = Some((root, process.store.history()));
         if let Some(writer) = &mut process.writer {
             writer.roll();
