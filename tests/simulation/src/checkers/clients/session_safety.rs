@@ -7,9 +7,9 @@
 //!   answered. (A touch may take [`Settings::touch_ms_max`] to the leader, and be lost with the
 //!   server that was to hand it on.)
 //! - An ephemeral node has the owner who made it. It is gone at the zxid of the answer to the
-//!   close, at the end of the run when its session expired, and [`Settings::expiry_ms_max`] after
-//!   its time when the session is silent and all faults are over. It is there while its session is
-//!   seen alive at a later zxid, unless somebody deleted it.
+//!   close, and [`Settings::expiry_ms_max`] after its time when the session has expired, or is
+//!   silent, and all faults are over. It is there while its session is seen alive at a later zxid,
+//!   unless somebody deleted it.
 
 use std::collections::BTreeMap;
 
@@ -171,8 +171,15 @@ fn outlives(
     {
         return Some((format!("outlives its session {owner}"), vec![closed_by]));
     }
-    if history.is_final(sight.op) && session.expired.is_some_and(|at| at.at_ns < at_ns) {
-        return Some((format!("outlives its expired session {owner}"), vec![]));
+    // Who is told that a session has expired may be told so by a leader that falls before the close
+    // is committed; the next one gives the session its whole time again.
+    if let Some(expired) = session.expired {
+        let healed_ns = history.healed.map_or(0, |at| at.at_ns);
+        let due_ms = session.timeout_ms.saturating_add(settings.expiry_ms_max);
+        let due_ns = expired.at_ns.max(healed_ns) + due_ms.saturating_mul(NS_PER_MS);
+        if at_ns > due_ns {
+            return Some((format!("outlives its expired session {owner}"), vec![]));
+        }
     }
     let last = session.connections.iter().map(|index| history.connections[*index].until);
     let silent_ns = last.max_by_key(|until| until.map_or(u64::MAX, |at| at.at_ns))??.at_ns;
