@@ -11,7 +11,7 @@ use menagerie_simulation::history::{CreateMode, Reply, Request, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// What is shared lies under it.
 pub const ROOT: &str = "/work";
@@ -24,6 +24,8 @@ pub const PAIR: [&str; 2] = ["/work/left", "/work/right"];
 pub const KEYS: usize = 5;
 /// A read of the whole tree must end within so many attempts to connect.
 const CONNECT_ATTEMPTS: usize = 400;
+/// … and within this time, from one server.
+const READ_TIME_MAX: Duration = Duration::from_secs(60);
 
 /// A node that is always there.
 #[must_use]
@@ -124,7 +126,11 @@ pub fn read_everything(servers: &Servers, journal: &Arc<Journal>) -> Result<(), 
         let mut client = Client::new(Arc::new(vec![(id, address)]), journal, 10_000, 0);
         let mut paths = vec![ROOT.to_owned()];
         let mut synced = false;
+        let deadline = Instant::now() + READ_TIME_MAX;
         while let Some(path) = paths.last().cloned() {
+            if Instant::now() > deadline {
+                return Err(silent());
+            }
             if !client.is_connected() {
                 synced = false;
                 client.connect(CONNECT_ATTEMPTS).then_some(()).ok_or_else(silent)?;
