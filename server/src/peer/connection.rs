@@ -213,6 +213,8 @@ impl Connection {
         if stuck_ms >= self.limits.stuck_ms_max {
             return Err(Closed::Stuck { ms: stuck_ms });
         }
+        // A wake that was lost costs no more than the time between two looks.
+        self.wake();
         Ok(())
     }
 }

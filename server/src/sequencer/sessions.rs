@@ -130,7 +130,14 @@ impl Sequencer {
     ) {
         let shard = connection.shard;
         if self.tree.view().session(session).is_none() {
-            out.tell(shard, ToShard::Refused { connection });
+            // While its end is not committed, the next leader may still let it live.
+            let ending = self.committed.view().session(session).is_some();
+            let word = if ending {
+                ToShard::Evict { connection }
+            } else {
+                ToShard::Refused { connection }
+            };
+            out.tell(shard, word);
             return;
         }
         if let Some(old) = self.owners.take_over(session, Owner::here(connection, ids)) {
