@@ -50,6 +50,13 @@ impl DiskWork {
         self.received.push((link, tree));
     }
 
+    /// The log was cut or replaced: what was to wait for more than is left waits for its end.
+    fn log_ends_at(&mut self, zxid: Zxid) {
+        for (behind, _) in &mut self.queue {
+            *behind = (*behind).min(zxid);
+        }
+    }
+
     /// A link has ended: what had not come whole by it never will.
     pub(super) fn forget(&mut self, link: Link) {
         let begun = usize::from(self.begun);
@@ -96,6 +103,7 @@ impl Process {
                 self.writer = None;
                 let cut = self.store.truncate(to, rebuild)?;
                 self.writer = Some(self.store.open_writer(&cut.log)?);
+                self.work.log_ends_at(cut.last_logged);
                 Ok(Done::Truncated { last_logged: cut.last_logged, tree: cut.tree })
             }
             Job::ReceiveSnapshot { link, zxid } => {
@@ -108,6 +116,7 @@ impl Process {
                 self.writer = None;
                 let end = self.store.install(&tree.seal())?;
                 self.writer = Some(self.store.open_writer(&end)?);
+                self.work.log_ends_at(zxid);
                 Ok(Done::Installed { zxid, tree })
             }
             Job::Drain { generation } => {
