@@ -29,7 +29,7 @@ const LISTEN_BACKLOG: i32 = 64;
 
 /// What may wait for one learner before it is cut off: a burst of large transactions, and the
 /// history that is sent to one that joins.
-const WAITING_BYTES_MAX: usize = 256 << 20;
+const WAITING_BYTES_MAX: usize = 128 << 20;
 
 /// A member that is about to start.
 pub(crate) struct Member {
