@@ -163,6 +163,7 @@ fn stay_on(core: usize) {
 
 #[cfg(test)]
 mod tests {
+    use super::super::mailbox::mailbox;
     use super::*;
 
     fn check(cores: &[usize], shards: Option<usize>, expect: (usize, usize, bool)) {
@@ -188,12 +189,14 @@ mod tests {
         let mut times = [Duration::from_nanos(1), PREEMPT_TIME].into_iter();
         let preempt_time = move || times.next().unwrap_or(PREEMPT_TIME);
         let (sender, receiver) = mpsc::channel();
+        let (door, waiting) = mailbox();
         let main = move || async move {
-            sleep(Duration::from_millis(1)).await;
+            waiting.filled().await;
             sender.send(()).unwrap();
         };
         let patience = Duration::from_millis(100);
         let thread = start_within("test", None, main, preempt_time, patience).unwrap();
+        door.send("a word from another thread");
         receiver.recv_timeout(Duration::from_secs(20)).unwrap();
         thread.join().unwrap();
     }

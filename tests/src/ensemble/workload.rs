@@ -14,13 +14,13 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 /// What is shared lies under it.
-pub const ROOT: &str = "/work";
+pub const ROOT: &str = "/trades";
 /// With children that clients make and remove.
-pub const DIRECTORIES: [&str; 3] = ["/work/queue", "/work/owned", "/work/lock"];
+pub const DIRECTORIES: [&str; 3] = ["/trades/queue", "/trades/owned", "/trades/lock"];
 /// What is only written by the holder of the lock.
-pub const GUARDED: &str = "/work/guarded";
+pub const GUARDED: &str = "/trades/guarded";
 /// Written together, by multis.
-pub const PAIR: [&str; 2] = ["/work/left", "/work/right"];
+pub const PAIR: [&str; 2] = ["/trades/left", "/trades/right"];
 pub const KEYS: usize = 5;
 /// A read of the whole tree must end within so many attempts to connect.
 const CONNECT_ATTEMPTS: usize = 400;
