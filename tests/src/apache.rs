@@ -5,17 +5,18 @@
 //! opens its port before it serves, so that a connection alone says nothing.
 
 use crate::child_process::ChildProcess;
+use crate::polling::poll;
+use crate::raw_client::four_letter_within;
 use crate::scratch::Scratch;
 use crate::server_config::{ServerConfig, free_address};
-use std::io::{Read as _, Write as _};
-use std::net::{SocketAddr, TcpStream};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// A JVM on a busy machine takes its time.
 const START_TIME_MAX: Duration = Duration::from_secs(60);
-const PROBE_INTERVAL: Duration = Duration::from_millis(50);
+const ANSWER_TIME_MAX: Duration = Duration::from_secs(5);
 
 /// A running standalone Apache ZooKeeper, killed when dropped.
 #[derive(Debug)]
@@ -60,17 +61,13 @@ impl Apache {
     }
 
     fn wait_until_serving(&mut self) {
-        let deadline = Instant::now() + START_TIME_MAX;
-        while !answers_srvr(self.address) {
-            assert!(
-                Instant::now() < deadline,
-                "Apache ZooKeeper is silent after {START_TIME_MAX:?}"
-            );
-            // The probe itself has to be paced: the JVM tells nobody when it is ready.
-            if let Some(status) = self.process.wait(PROBE_INTERVAL) {
+        let serving = poll(START_TIME_MAX, || {
+            if let Some(status) = self.process.wait(Duration::ZERO) {
                 panic!("Apache ZooKeeper ended with {status}: {}", self.process.stderr());
             }
-        }
+            answers_srvr(self.address).then_some(())
+        });
+        serving.unwrap_or_else(|| panic!("Apache ZooKeeper is silent after {START_TIME_MAX:?}"));
     }
 }
 
@@ -115,15 +112,8 @@ pub fn test_cache() -> PathBuf {
 }
 
 fn answers_srvr(address: SocketAddr) -> bool {
-    let ask = || -> std::io::Result<String> {
-        let mut stream = TcpStream::connect(address)?;
-        stream.set_read_timeout(Some(Duration::from_secs(5)))?;
-        stream.write_all(b"srvr")?;
-        let mut text = String::new();
-        stream.read_to_string(&mut text)?;
-        Ok(text)
-    };
-    ask().is_ok_and(|text| text.starts_with("Zookeeper version"))
+    let answer = four_letter_within(address, "srvr", ANSWER_TIME_MAX);
+    answer.is_ok_and(|text| text.starts_with("Zookeeper version"))
 }
 
 #[cfg(test)]

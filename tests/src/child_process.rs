@@ -131,6 +131,19 @@ impl ChildProcess {
     }
 }
 
+/// What of a process lies in memory (`VmRSS`).
+///
+/// # Panics
+/// When it does not run.
+#[must_use]
+pub fn resident_kib(pid: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status"));
+    let status = status.expect("the process runs");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let kib = line.and_then(|line| line.trim().trim_end_matches(" kB").parse().ok());
+    kib.expect("the kernel prints a number of kB")
+}
+
 /// Makes `command` run like a container whose seccomp profile does not know io_uring: the kernel
 /// refuses io_uring_setup(2) with EPERM.
 pub fn forbid_io_uring(command: &mut Command) {

@@ -11,6 +11,7 @@ pub mod differential;
 pub mod ensemble;
 pub mod golden;
 pub mod kill_loop;
+pub mod polling;
 pub mod raw_client;
 pub mod scratch;
 pub mod server;

@@ -271,6 +271,12 @@ pub fn four_letter_within(
     Ok(text)
 }
 
+/// What stands behind `key` at the beginning of a line of an answer to a four-letter word.
+#[must_use]
+pub fn value_of<'t>(text: &'t str, key: &str) -> Option<&'t str> {
+    text.lines().find_map(|line| line.strip_prefix(key)).map(str::trim)
+}
+
 fn read_frame(stream: &mut TcpStream) -> io::Result<Vec<u8>> {
     let mut length = [0; frame::LENGTH_BYTES];
     stream.read_exact(&mut length)?;

@@ -6,6 +6,7 @@
 //! member has to show.)
 
 use menagerie_replication::Packet;
+use menagerie_tests::child_process::resident_kib;
 use menagerie_tests::ensemble::node::Flavor;
 use menagerie_tests::ensemble::{Ensemble, Network, Plan};
 use menagerie_tests::raw_client::{RawClient, four_letter};
@@ -71,21 +72,13 @@ impl Scene {
         voters.into_iter().map(|id| self.ensemble.ports(id)[1]).chain([quorum]).collect()
     }
 
-    /// Something of the leader's `/proc` directory.
-    fn of_leader(&mut self, file: &str) -> String {
-        let pid = self.ensemble.node(self.leader).pid();
-        format!("/proc/{pid}/{file}")
-    }
-
     fn leaders_descriptors(&mut self) -> usize {
-        fs::read_dir(self.of_leader("fd")).expect("it runs").count()
+        let pid = self.ensemble.node(self.leader).pid();
+        fs::read_dir(format!("/proc/{pid}/fd")).expect("it runs").count()
     }
 
     fn leaders_megabytes(&mut self) -> u64 {
-        let status = fs::read_to_string(self.of_leader("status")).expect("it runs");
-        let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-        let kilobytes = resident.and_then(|rest| rest.split_whitespace().next());
-        kilobytes.expect("the kernel counts").parse::<u64>().expect("a number") / 1024
+        resident_kib(self.ensemble.node(self.leader).pid()) / 1024
     }
 
     fn observer(&self) -> Observer {

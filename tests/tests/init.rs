@@ -2,15 +2,15 @@
 
 use menagerie_tests::apache;
 use menagerie_tests::child_process::ChildProcess;
-use menagerie_tests::raw_client::{RawClient, four_letter};
+use menagerie_tests::polling::poll;
+use menagerie_tests::raw_client::{RawClient, four_letter, value_of};
 use menagerie_tests::scratch::Scratch;
 use menagerie_tests::server::{Menagerie, binary};
 use menagerie_tests::{ServerConfig, free_address};
-
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 const START_TIME_MAX: Duration = Duration::from_secs(60);
 const THREE: [&str; 3] = [
@@ -207,18 +207,14 @@ fn apache_forms_an_ensemble_of_the_files() {
             ChildProcess::spawn(command.current_dir(&dir)).expect("`java` is installed")
         })
         .into();
-    let deadline = Instant::now() + START_TIME_MAX;
     let modes = || {
         let mut modes: Vec<_> = members
             .iter()
             .filter_map(|(port, _)| four_letter(([127, 0, 0, 1], *port).into(), "srvr").ok())
-            .filter_map(|text| Some(text.split_once("Mode: ")?.1.lines().next()?.to_owned()))
+            .filter_map(|text| value_of(&text, "Mode:").map(str::to_owned))
             .collect();
         modes.sort();
-        modes
+        (modes == ["follower", "leader"]).then_some(())
     };
-    while modes() != ["follower", "leader"] {
-        assert!(Instant::now() < deadline, "{}", servers[0].stderr());
-        std::thread::sleep(Duration::from_millis(100));
-    }
+    assert!(poll(START_TIME_MAX, modes).is_some(), "{}", servers[0].stderr());
 }

@@ -2,7 +2,9 @@
 //! notices.
 
 use menagerie_tests::ServerConfig;
-use menagerie_tests::raw_client::{RawClient, four_letter};
+use menagerie_tests::child_process::resident_kib;
+use menagerie_tests::polling::poll;
+use menagerie_tests::raw_client::{RawClient, four_letter, value_of};
 use menagerie_tests::server::Menagerie;
 use menagerie_wire::frame;
 use menagerie_wire::ids::Xid;
@@ -11,7 +13,7 @@ use menagerie_wire::opcode::OpCode;
 use menagerie_wire::proto::{PathWatch, ReplyHeader, RequestHeader, SetData};
 use std::io::{BufReader, Read as _, Write as _};
 use std::net::TcpStream;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 const SESSION_TIMEOUT_MS: i32 = 30_000;
 
@@ -25,10 +27,8 @@ fn surplus_connections_of_one_address_are_closed() {
     first.close().unwrap();
     assert_eq!(second.create("/a", b"", 0).unwrap().header.err, 0);
     // The place of the first is free once the server has seen its end.
-    let deadline = Instant::now() + Duration::from_secs(10);
-    while RawClient::connect(server.address(), SESSION_TIMEOUT_MS).is_err() {
-        assert!(Instant::now() < deadline, "a closed connection still counts");
-    }
+    let third = || RawClient::connect(server.address(), SESSION_TIMEOUT_MS).ok();
+    assert!(poll(Duration::from_secs(10), third).is_some(), "a closed connection still counts");
 }
 
 #[test]
@@ -76,20 +76,14 @@ fn a_storm_of_connections_that_break_off_leaves_nothing_behind() {
         stream.write_all(&pipelined(op, 100)).unwrap();
         rustix::net::sockopt::set_socket_linger(&stream, Some(Duration::ZERO)).unwrap();
     }
-    let deadline = Instant::now() + Duration::from_secs(20);
-    loop {
-        let text = four_letter(server.address(), "mntr").unwrap();
-        let value = |name: &str| {
-            let line = text.lines().find_map(|line| line.strip_prefix(name));
-            line.map(|line| line.trim().to_owned()).unwrap_or_default()
-        };
+    let mut text = String::new();
+    let nothing_left = poll(Duration::from_secs(20), || {
+        text = four_letter(server.address(), "mntr").unwrap();
         // This client, and the connection that asks.
         let left = ["zk_num_alive_connections", "zk_outstanding_requests", "zk_watch_count"];
-        if left.map(value) == ["2", "0", "0"] {
-            break;
-        }
-        assert!(Instant::now() < deadline, "{text}");
-    }
+        (left.map(|name| value_of(&text, name)) == ["2", "0", "0"].map(Some)).then_some(())
+    });
+    assert!(nothing_left.is_some(), "{text}");
     assert_eq!(client.create("/after", b"", 0).unwrap().header.err, 0);
 }
 
@@ -206,12 +200,4 @@ fn replies(stream: &mut TcpStream, count: usize) -> Vec<usize> {
         usize::try_from(header.xid.0).expect("no event is awaited")
     };
     (0..count).map(|_| xid()).collect()
-}
-
-fn resident_kib(pid: u32) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status"));
-    let status = status.expect("the server runs");
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    let kib = line.and_then(|line| line.trim().trim_end_matches(" kB").parse().ok());
-    kib.expect("the kernel prints a number of kB")
 }

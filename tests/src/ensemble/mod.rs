@@ -21,6 +21,7 @@ mod trades;
 pub mod workload;
 
 use crate::ServerConfig;
+use crate::polling::poll;
 use crate::scratch::Scratch;
 use crate::server_config::free_address;
 use client::Servers;
@@ -31,11 +32,10 @@ use relay::{Port, Relays};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Five JVMs on a busy machine take their time.
 const START_TIME_MAX: Duration = Duration::from_secs(120);
-const PROBE_INTERVAL: Duration = Duration::from_millis(20);
 
 /// What stands between the servers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -326,17 +326,10 @@ impl Ensemble {
 
     /// Asks again and again, as no server tells when it is ready.
     fn until<T>(&self, what: &str, mut ready: impl FnMut(&Self) -> Option<T>) -> Result<T, String> {
-        let deadline = Instant::now() + START_TIME_MAX;
-        loop {
-            if let Some(found) = ready(self) {
-                return Ok(found);
-            }
-            if Instant::now() > deadline {
-                let nodes: Vec<_> = self.nodes.values().map(Node::state).collect();
-                return Err(format!("no {what} within {START_TIME_MAX:?}\n{}", nodes.join("\n")));
-            }
-            std::thread::sleep(PROBE_INTERVAL);
-        }
+        poll(START_TIME_MAX, || ready(self)).ok_or_else(|| {
+            let nodes: Vec<_> = self.nodes.values().map(Node::state).collect();
+            format!("no {what} within {START_TIME_MAX:?}\n{}", nodes.join("\n"))
+        })
     }
 }
 

@@ -7,7 +7,7 @@
 use super::namespaces;
 use crate::ServerConfig;
 use crate::child_process::ChildProcess;
-use crate::raw_client::{Introduction, RawClient, four_letter_within};
+use crate::raw_client::{Introduction, RawClient, four_letter_within, value_of};
 use crate::{apache, server};
 use menagerie_wire::opcode::OpCode;
 use menagerie_wire::proto::PathWatch;
@@ -317,14 +317,13 @@ impl Drop for Node {
 }
 
 fn parse(answer: &str) -> Option<Serving> {
-    let value = |key| answer.lines().find_map(|line| line.strip_prefix(key)).map(str::trim);
-    let mode = match value("Mode:")? {
+    let mode = match value_of(answer, "Mode:")? {
         "leader" => Mode::Leader,
         "follower" => Mode::Follower,
         "observer" => Mode::Observer,
         _ => return None,
     };
-    let zxid = u64::from_str_radix(value("Zxid:")?.strip_prefix("0x")?, 16).ok()?;
+    let zxid = u64::from_str_radix(value_of(answer, "Zxid:")?.strip_prefix("0x")?, 16).ok()?;
     Some(Serving { mode, zxid: zxid as i64 })
 }
 

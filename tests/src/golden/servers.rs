@@ -3,13 +3,13 @@
 //! In the transcript of an ensemble the first letter of a connection's name says whose client it
 //! is: L the leader's, F and G the two followers'. Who leads is found out by asking.
 
-use crate::raw_client::four_letter;
+use crate::polling::poll;
+use crate::raw_client::{four_letter, value_of};
 use std::net::SocketAddr;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// For a follower to get what the leader has committed.
 const SETTLING_TIME_MAX: Duration = Duration::from_secs(10);
-const PROBE_INTERVAL: Duration = Duration::from_millis(2);
 
 /// Where each connection of a transcript leads to.
 #[derive(Debug)]
@@ -29,7 +29,7 @@ impl Servers {
             return Self::One(*one);
         }
         let with = |mode| -> Vec<SocketAddr> {
-            addresses.iter().copied().filter(|address| line(*address, "Mode: ") == mode).collect()
+            addresses.iter().copied().filter(|address| line(*address, "Mode:") == mode).collect()
         };
         let (leaders, followers) = (with("leader"), with("follower"));
         let ([leader], [one, other]) = (leaders.as_slice(), followers.as_slice()) else {
@@ -55,24 +55,20 @@ impl Servers {
     /// between any two steps, and what a follower answers would depend on it.
     pub(super) fn settle(&self) {
         let Self::Three { leader, followers } = self else { return };
-        let deadline = Instant::now() + SETTLING_TIME_MAX;
-        loop {
-            let zxid = line(*leader, "Zxid: ");
+        let agreement = poll(SETTLING_TIME_MAX, || {
+            let zxid = line(*leader, "Zxid:");
             // A leader begins with the zxid of its epoch, which is no transaction's.
             let nothing_yet = zxid.ends_with("00000000");
-            if nothing_yet || followers.iter().all(|follower| line(*follower, "Zxid: ") == zxid) {
-                return;
-            }
-            assert!(Instant::now() < deadline, "no agreement within {SETTLING_TIME_MAX:?}");
-            // Asking again has to be paced: a server tells nobody what it has got.
-            std::thread::sleep(PROBE_INTERVAL);
-        }
+            let agree = || followers.iter().all(|follower| line(*follower, "Zxid:") == zxid);
+            (nothing_yet || agree()).then_some(())
+        });
+        agreement.unwrap_or_else(|| panic!("no agreement within {SETTLING_TIME_MAX:?}"));
     }
 }
 
-/// What stands behind `start` in a server's answer to `srvr`.
-fn line(address: SocketAddr, start: &str) -> String {
+/// What stands behind `key` in a server's answer to `srvr`.
+fn line(address: SocketAddr, key: &str) -> String {
     let text = four_letter(address, "srvr").expect("the server answers srvr");
-    let value = text.lines().find_map(|line| line.strip_prefix(start));
-    value.unwrap_or_else(|| panic!("{address} says no {start:?}: {text}")).to_owned()
+    let value = value_of(&text, key);
+    value.unwrap_or_else(|| panic!("{address} says no {key:?}: {text}")).to_owned()
 }
