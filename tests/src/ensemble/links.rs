@@ -62,11 +62,6 @@ impl Links {
         self.changed.notify_all();
     }
 
-    #[must_use]
-    pub fn ended(&self) -> bool {
-        self.lock().ended
-    }
-
     /// Waits until what came at `came` may go on; `false` when nothing passes any more.
     #[must_use]
     pub fn pass(&self, from: u64, to: u64, came: Instant) -> bool {

@@ -263,22 +263,6 @@ impl Ensemble {
         self.come_together().unwrap_or_else(|error| panic!("{error}"));
     }
 
-    /// What stands between the servers.
-    #[must_use]
-    pub const fn network(&self) -> Network {
-        match self.between {
-            Between::Nothing => Network::Direct,
-            Between::Relays(..) => Network::Relayed,
-            Between::Namespaces(_) => Network::Namespaces,
-        }
-    }
-
-    /// The servers have small disks of their own.
-    #[must_use]
-    pub const fn has_small_disks(&self) -> bool {
-        !self.disks.is_empty()
-    }
-
     /// Changes the link from one server to another.
     ///
     /// # Panics

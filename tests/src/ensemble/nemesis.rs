@@ -135,9 +135,7 @@ impl Amounts {
         for (amount, class) in classes {
             faults.extend((0..amount).map(|_| *random.pick(class)));
         }
-        for index in (1..faults.len()).rev() {
-            faults.swap(index, random.below(index + 1));
-        }
+        shuffle(&mut faults, random);
         faults
     }
 }
@@ -266,6 +264,7 @@ impl<'e> Nemesis<'e> {
 
     /// A server that finds no room may end by itself: it comes back when there is room.
     fn fill_disk(&mut self) {
+        assert!(!self.ensemble.disks.is_empty(), "the machine's own disk is not filled up");
         let victim = *self.random.pick(&self.ensemble.ids());
         let node = self.ensemble.node(victim);
         node.fill_disk().expect("a small disk can be filled up");
@@ -329,9 +328,7 @@ impl<'e> Nemesis<'e> {
         let victim =
             if matches!(fault, Fault::Split | Fault::Ring) { 0 } else { self.victim(fault) };
         let mut shuffled = ids;
-        for index in (1..shuffled.len()).rev() {
-            shuffled.swap(index, self.random.below(index + 1));
-        }
+        shuffle(&mut shuffled, &mut self.random);
         let place = |id| shuffled.iter().position(|other| *other == id);
         let some = self.random.below(shuffled.len() - 1) + 1;
         // In a ring of voters each sees as many neighbours as make a majority with itself.
@@ -353,6 +350,12 @@ impl<'e> Nemesis<'e> {
     /// The moments of faults are the input of a run: they follow no event.
     fn pass(&mut self, ms: std::ops::Range<usize>) {
         std::thread::sleep(Duration::from_millis(self.random.between(ms) as u64));
+    }
+}
+
+fn shuffle<T>(items: &mut [T], random: &mut Random) {
+    for index in (1..items.len()).rev() {
+        items.swap(index, random.below(index + 1));
     }
 }
 

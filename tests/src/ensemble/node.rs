@@ -94,11 +94,6 @@ impl Node {
     }
 
     #[must_use]
-    pub const fn flavor(&self) -> Flavor {
-        self.flavor
-    }
-
-    #[must_use]
     pub const fn is_observer(&self) -> bool {
         self.observer
     }
