@@ -75,8 +75,17 @@ pub fn enter() -> Result<(), NamespaceError> {
         (_, Err(error)) => return Err(NamespaceError::Forbidden { why: error.to_string() }),
     };
     let arguments = std::env::args_os().collect::<Vec<_>>();
-    let error = Command::new("unshare").args(flags).args(arguments).env(ENTERED, "1").exec();
+    let mut command = Command::new("unshare");
+    command.args(flags).args(arguments).env(ENTERED, "1").env("PATH", path_of_root());
+    let error = command.exec();
     Err(NamespaceError::Missing { command: "unshare".to_owned(), error })
+}
+
+/// Where programs are looked for: on Debian only root's search path names those of the network.
+fn path_of_root() -> OsString {
+    let mut path = std::env::var_os("PATH").unwrap_or_default();
+    path.push(":/usr/sbin:/sbin");
+    path
 }
 
 impl Namespaces {
