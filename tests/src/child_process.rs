@@ -208,7 +208,7 @@ mod tests {
 
     #[test]
     fn a_line_is_waited_for_and_kept() {
-        let child = sh("echo one >&2; echo two >&2; sleep 60");
+        let child = sh("echo one >&2; echo two >&2; exec sleep 60");
         assert_eq!(child.wait_for_line(LONG, |line| line == "two").as_deref(), Some("two"));
         assert_eq!(child.stderr(), "one\ntwo");
     }
