@@ -173,6 +173,7 @@ impl Ensemble {
 
     /// Keeps all data and logs when the ensemble ends.
     pub fn keep_files(&mut self) {
+        self.disks.iter_mut().for_each(SmallDisk::keep);
         self.scratch.keep();
     }
 

@@ -237,6 +237,7 @@ fn finish(command: &mut Command, input: &str) -> Result<(), NamespaceError> {
 #[derive(Debug)]
 pub struct SmallDisk {
     path: PathBuf,
+    keep: bool,
 }
 
 impl SmallDisk {
@@ -248,13 +249,21 @@ impl SmallDisk {
         let text = path.display().to_string();
         run("mkdir", &["-p", &text])?;
         run("mount", &["-t", "tmpfs", "-o", &format!("size={size_mb}m"), "tmpfs", &text])?;
-        Ok(Self { path })
+        Ok(Self { path, keep: false })
+    }
+
+    /// Copies all that is on it to a directory beside it when it ends, as after a panic.
+    pub const fn keep(&mut self) {
+        self.keep = true;
     }
 }
 
 impl Drop for SmallDisk {
     fn drop(&mut self) {
-        if let Err(error) = run("umount", &[&self.path.display().to_string()]) {
+        let path = self.path.display().to_string();
+        let keep = self.keep || std::thread::panicking();
+        let kept = if keep { run("cp", &["-a", &path, &format!("{path}.kept")]) } else { Ok(()) };
+        for error in [kept, run("umount", &[&path])].into_iter().filter_map(Result::err) {
             eprintln!("{error}");
         }
     }
