@@ -23,7 +23,9 @@
 //!
 //! A TRUNC is sent only to a server whose log certainly holds the transaction to which it is cut:
 //! inside one epoch, or to one that was synchronized in this reign. What it then has to log again
-//! it has not acknowledged: its earlier acknowledgements of what is in flight are forgotten.
+//! it has not acknowledged: its earlier acknowledgements of what is in flight are forgotten. A DIFF
+//! would spare it that, and is wrong: behind it a learner shows all that is in its log, committed
+//! or not, and Apache's ends its process at a COMMIT of it when another proposal is pending.
 //!
 //! Facts: ZooKeeper `LearnerHandler.syncFollower`, `queueCommittedProposals`,
 //! `Leader.startForwarding`, `Learner.syncWithLeader`.
@@ -45,7 +47,7 @@ use crate::packet::{Packet, TxnBytes};
 enum Choice {
     /// Its history is the beginning of ours, and the window has the rest.
     Diff,
-    /// It has more than we: that was never committed.
+    /// It has more than is committed: that is cut off. What of it is in flight comes again.
     Trunc(Zxid),
     /// It lags behind the window: the log on disk may reach back to it.
     Log,

@@ -57,10 +57,9 @@ impl Timeouts {
     }
 
     /// How long to wait after so many attempts to reach the leader.
-    pub(crate) const fn connect_retry_ms(&self, attempts: u32) -> u64 {
-        let doublings = if attempts < 16 { attempts.saturating_sub(1) } else { 15 };
-        let wait_ms = self.connect_retry_ms_min << doublings;
-        if wait_ms < self.connect_retry_ms_max { wait_ms } else { self.connect_retry_ms_max }
+    pub(crate) fn connect_retry_ms(&self, attempts: u32) -> u64 {
+        let doublings = attempts.saturating_sub(1).min(15);
+        (self.connect_retry_ms_min << doublings).min(self.connect_retry_ms_max)
     }
 
     pub const fn half_tick_ms(&self) -> u64 {

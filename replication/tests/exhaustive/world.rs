@@ -10,14 +10,15 @@ use menagerie_wire::notification::{ServerState, Vote};
 use menagerie_wire::{ServerId, Zxid};
 
 use super::checkers::Checkers;
-use super::disk::{Disk, Op, Txn, count_to, last};
+use super::disk::{Disk, Op, Txn, bytes, count_to, entry, last, value};
 use super::print::{self, NAMINGS, Naming, Print, Prints, link_of};
 use crate::{
     Effect, Event, HistoryLimits, Link, LogRead, Membership, Node, Packet, RESIGN_AT_COUNTER,
-    Recovered, Role, Settings, Timeouts, TxnBytes,
+    Recovered, Role, Settings, Timeouts,
 };
 
-/// Later than anything that a member waits for.
+/// When all is overdue that a member has waited for. The clock stands at 0 otherwise, and does so
+/// again for who was late: that has cost it its role, and what outlives a role remembers no time.
 const LATE_MS: u64 = 1 << 32;
 
 /// How often each thing may happen.
@@ -345,14 +346,7 @@ impl World {
     fn log_done(&mut self, at: usize) {
         let host = self.host(at);
         let Some(op) = host.disk.queue.pop_front() else { return };
-        host.disk.apply(&op);
-        let last_logged = last(&host.disk.log);
-        let event = match op {
-            Op::Append((zxid, _)) => Event::Logged { zxid },
-            Op::Truncate(_) => Event::Truncated { last_logged },
-            Op::Install { .. } => Event::Installed { zxid: last_logged },
-            Op::Drain(_) => unreachable!("a drain is no work of the disk"),
-        };
+        let event = host.disk.complete(&op);
         if !matches!(event, Event::Logged { .. }) {
             host.view.clone_from(&host.disk.log);
             assert!(host.view.len() >= host.shown, "{at} has lost what it showed");
@@ -363,19 +357,16 @@ impl World {
 
     /// The drain of an idle disk is nothing that anybody could see happen later.
     fn drain(&mut self, at: usize) {
-        let disk = &self.hosts[at].disk;
-        let idle = disk.saving.is_none() && disk.queue.len() == 1;
-        let Some(Op::Drain(generation)) = disk.queue.front() else { return };
-        if !idle {
+        let Disk { queue, saving, .. } = &self.hosts[at].disk;
+        if saving.is_some() || !matches!(queue.front(), Some(Op::Drain(_))) {
             return;
         }
-        let generation = *generation;
         let host = self.host(at);
-        host.disk.queue.clear();
+        let Some(op) = host.disk.queue.pop_front() else { return };
+        let event = host.disk.complete(&op);
         host.draining = false;
         host.view.clone_from(&host.disk.log);
-        let (last_logged, epochs) = (last(&host.disk.log), host.disk.epochs);
-        self.step(at, Event::Drained { generation, last_logged, epochs });
+        self.step(at, event);
     }
 
     fn propose(&mut self, at: usize) {
@@ -403,6 +394,7 @@ impl World {
     /// The member slept, and wakes when everything that it waits for is overdue.
     fn leave(&mut self, at: usize) {
         self.left.leaves -= 1;
+        // A leader counts who is left at every second tick.
         for now_ms in [LATE_MS, 2 * LATE_MS] {
             self.step_at(at, Event::Tick, now_ms);
         }
@@ -412,11 +404,10 @@ impl World {
 
     fn start(&mut self, at: usize) {
         let disk = &self.hosts[at].disk;
-        let tail = disk.log.iter().map(|(zxid, value)| (*zxid, bytes(*value)));
         let recovered = Recovered {
             last_logged: last(&disk.log),
             epochs: disk.epochs,
-            tail: tail.collect(),
+            tail: disk.log.iter().map(entry).collect(),
             before_tail: Zxid::ZERO,
         };
         self.step(at, Event::Started(recovered));
@@ -475,8 +466,8 @@ impl World {
             Effect::ReadLog { link, from } => {
                 let view = &self.hosts[at].view;
                 let count = count_to(view, from);
-                let txns = view[count..].iter().map(|(zxid, value)| (*zxid, bytes(*value)));
-                let read = LogRead { floor: last(&view[..count]), txns: txns.collect() };
+                let txns = view[count..].iter().map(entry).collect();
+                let read = LogRead { floor: last(&view[..count]), txns };
                 self.step(at, Event::LogRead { link, read: Some(read) });
             }
             Effect::Drain { generation } => {
@@ -670,12 +661,4 @@ impl Checkers {
 
 fn id(member: usize) -> ServerId {
     ServerId(i64::try_from(member).expect("three members") + 1)
-}
-
-fn bytes(value: u64) -> TxnBytes {
-    Arc::from(value.to_be_bytes())
-}
-
-fn value(txn: &[u8]) -> u64 {
-    u64::from_be_bytes(txn.try_into().expect("a transaction is a number"))
 }

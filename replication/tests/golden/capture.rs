@@ -9,6 +9,20 @@ use menagerie_replication::{Link, Packet};
 use menagerie_wire::ServerId;
 use menagerie_wire::quorum::QuorumPacket;
 
+/// All captures.
+pub(crate) const FILES: [&str; 10] = [
+    "boot-and-broadcast.jsonl",
+    "diff-with-writes-in-flight.jsonl",
+    "failover-and-quorum-loss.jsonl",
+    "local-sessions.jsonl",
+    "observer-master.jsonl",
+    "observer.jsonl",
+    "reconfig.jsonl",
+    "snap-empty-follower.jsonl",
+    "snap-with-writes-in-flight.jsonl",
+    "trunc.jsonl",
+];
+
 /// One line of a capture: a message, a snapshot stream, or the end of a connection.
 pub(crate) struct Line {
     /// Of the election port, not of the quorum port.

@@ -6,14 +6,14 @@
 
 use std::collections::BTreeMap;
 
-use menagerie_replication::{Epochs, Event, HistoryLimits, Recovered};
+use menagerie_replication::{Epochs, Event, HistoryLimits};
 use menagerie_wire::frame::Cut;
 use menagerie_wire::notification::{Notification, ServerState, Vote, cut};
 use menagerie_wire::quorum_config::QuorumConfig;
 use menagerie_wire::{Epoch, ServerId};
 
-use crate::capture::read_all;
-use crate::player::Player;
+use crate::capture::{FILES, read_all};
+use crate::player::{Player, recovered};
 
 /// One search for a leader, from the start of a process on.
 struct Search {
@@ -91,13 +91,8 @@ impl Search {
             return 0;
         }
         let epoch = Epoch(u32::try_from(self.initial.peer_epoch).expect("a voter has an epoch"));
-        let last = self.initial.zxid;
-        let recovered = Recovered {
-            last_logged: last,
-            epochs: Epochs { accepted: epoch, current: epoch },
-            tail: Vec::new(),
-            before_tail: last,
-        };
+        let epochs = Epochs { accepted: epoch, current: epoch };
+        let recovered = recovered(self.initial.zxid, epochs);
         let limits = HistoryLimits::default();
         let mut player = Player::new(self.id, &self.config, quorum.version, limits, recovered);
         for event in &self.heard {
@@ -121,17 +116,7 @@ impl Search {
 #[test]
 fn a_voter_says_what_apaches_voters_said() {
     let mut compared = 0;
-    for file in [
-        "boot-and-broadcast.jsonl",
-        "diff-with-writes-in-flight.jsonl",
-        "failover-and-quorum-loss.jsonl",
-        "local-sessions.jsonl",
-        "observer.jsonl",
-        "reconfig.jsonl",
-        "snap-empty-follower.jsonl",
-        "snap-with-writes-in-flight.jsonl",
-        "trunc.jsonl",
-    ] {
+    for file in FILES {
         for search in Searches::read(file) {
             compared += search.check(file);
         }

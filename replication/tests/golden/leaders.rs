@@ -9,7 +9,7 @@ use menagerie_wire::quorum_config::QuorumConfig;
 use menagerie_wire::{Epoch, ServerId, Zxid};
 
 use crate::capture::{Line, read};
-use crate::player::{Player, compare};
+use crate::player::{Player, compare, recovered};
 
 /// What one leader and its learners said in one epoch, up to a change of the membership.
 struct Reign {
@@ -160,13 +160,7 @@ fn check_reigning(file: &str) -> usize {
     } else {
         HistoryLimits::default()
     };
-    let recovered = Recovered {
-        last_logged: Zxid::ZERO,
-        epochs: Epochs::default(),
-        tail: Vec::new(),
-        before_tail: Zxid::ZERO,
-    };
-    let mut player = reign.player(recovered, history);
+    let mut player = reign.player(recovered(Zxid::ZERO, Epochs::default()), history);
     let learners: Vec<ServerId> = reign.lines.iter().map(|line| line.from).collect();
     let witness = reign.others().find(|voter| !learners.contains(voter));
     let link = Link(u64::MAX);

@@ -3,13 +3,13 @@
 //! Not played are server 4 of `reconfig`, which follows before it is a member, and there the old
 //! leader that has been removed: both are roles that only a reconfig has.
 
-use menagerie_replication::{Epochs, Event, HistoryLimits, Link, Packet, Recovered};
+use menagerie_replication::{Epochs, Event, HistoryLimits, Link, Packet};
 use menagerie_wire::notification::{ServerState, Vote};
 use menagerie_wire::quorum::Touch;
 use menagerie_wire::{ServerId, Zxid};
 
-use crate::capture::{Line, read};
-use crate::player::{Player, compare, is_ping};
+use crate::capture::{FILES, Line, read};
+use crate::player::{Player, compare, is_ping, recovered};
 
 /// A node in the place of each learner of a file. Returns how many packets were compared.
 fn check_learners(file: &str) -> usize {
@@ -86,12 +86,7 @@ fn learner(id: ServerId, said: &[Said]) -> Option<Player> {
     let new_leader = find(|packet| matches!(packet, Packet::NewLeader { .. }))?;
     let Packet::NewLeader { config, .. } = new_leader else { return None };
     let current = current_epoch.unwrap_or(*accepted_epoch);
-    let recovered = Recovered {
-        last_logged: *last_zxid,
-        epochs: Epochs { accepted: *accepted_epoch, current },
-        tail: Vec::new(),
-        before_tail: *last_zxid,
-    };
+    let recovered = recovered(*last_zxid, Epochs { accepted: *accepted_epoch, current });
     let member = config.contains(&format!("server.{}=", id.0));
     member.then(|| Player::new(id, config, *config_version, HistoryLimits::default(), recovered))
 }
@@ -108,18 +103,7 @@ fn next_touched(said: &[Said]) -> Vec<Touch> {
 #[test]
 fn a_learner_says_what_apaches_learners_said() {
     let mut compared = 0;
-    for file in [
-        "boot-and-broadcast.jsonl",
-        "diff-with-writes-in-flight.jsonl",
-        "failover-and-quorum-loss.jsonl",
-        "local-sessions.jsonl",
-        "observer-master.jsonl",
-        "observer.jsonl",
-        "reconfig.jsonl",
-        "snap-empty-follower.jsonl",
-        "snap-with-writes-in-flight.jsonl",
-        "trunc.jsonl",
-    ] {
+    for file in FILES {
         compared += check_learners(file);
     }
     assert!(compared > 250, "{compared} packets were compared");

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use menagerie_replication::{
-    Effect, Effects, Event, HistoryLimits, Link, Membership, Node, Packet, RESIGN_AT_COUNTER,
-    Recovered, Settings, Timeouts,
+    Effect, Effects, Epochs, Event, HistoryLimits, Link, Membership, Node, Packet,
+    RESIGN_AT_COUNTER, Recovered, Settings, Timeouts,
 };
 use menagerie_wire::notification::{ServerState, Vote};
 use menagerie_wire::quorum_config::QuorumConfig;
@@ -19,6 +19,11 @@ fn bytes(packet: &Packet) -> Vec<u8> {
 
 /// Long after the last better vote can have come.
 const ELECTION_MS_MAX: u64 = 5_000;
+
+/// A disk whose log ends at `last`; what is older cannot be sent on.
+pub(crate) const fn recovered(last: Zxid, epochs: Epochs) -> Recovered {
+    Recovered { last_logged: last, epochs, tail: Vec::new(), before_tail: last }
+}
 
 /// A node whose disk is always ready.
 pub(crate) struct Player {

@@ -120,9 +120,10 @@ impl Checkers {
             Packet::Ack { zxid } => {
                 assert!(last(&disk.log) >= *zxid, "{id} acknowledges {zxid}, which it may lose");
             }
-            Packet::AckEpoch { last_zxid, .. } => {
-                // A member whose tree differs claims nothing.
-                let true_to_disk = [last(&disk.log), Zxid::NONE].contains(last_zxid);
+            Packet::AckEpoch { last_zxid, current_epoch } => {
+                // A member whose tree differs claims nothing, but never in a vote.
+                let claims_nothing = *last_zxid == Zxid::NONE && current_epoch.is_none();
+                let true_to_disk = claims_nothing || *last_zxid == last(&disk.log);
                 assert!(true_to_disk, "{id} has not what ACKEPOCH says");
             }
             Packet::LearnerInfo { accepted_epoch, .. } => {

@@ -6,8 +6,9 @@
 //! durable before or after what was asked for at the same time.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
-use menagerie_replication::{Epochs, Link};
+use menagerie_replication::{Entry, Epochs, Event, Link, TxnBytes};
 use menagerie_wire::Zxid;
 
 /// A transaction: its zxid and a number that no other has.
@@ -32,6 +33,19 @@ pub(crate) struct Disk {
     pub(crate) saving: Option<Epochs>,
 }
 
+/// A transaction as nodes see it.
+pub(crate) fn entry((zxid, value): &Txn) -> Entry {
+    (*zxid, bytes(*value))
+}
+
+pub(crate) fn bytes(value: u64) -> TxnBytes {
+    Arc::from(value.to_be_bytes())
+}
+
+pub(crate) fn value(txn: &[u8]) -> u64 {
+    u64::from_be_bytes(txn.try_into().expect("a transaction of this world is a number"))
+}
+
 pub(crate) fn last(log: &[Txn]) -> Zxid {
     log.last().map_or(Zxid::ZERO, |(zxid, _)| *zxid)
 }
@@ -52,6 +66,18 @@ impl Disk {
             }
             Op::Install { content, .. } => self.log.clone_from(content),
             Op::Drain(_) => {}
+        }
+    }
+
+    /// Makes one piece of work durable, and returns what its node is told then.
+    pub(crate) fn complete(&mut self, op: &Op) -> Event {
+        self.apply(op);
+        let (last_logged, epochs) = (last(&self.log), self.epochs);
+        match *op {
+            Op::Append((zxid, _)) => Event::Logged { zxid },
+            Op::Truncate(_) => Event::Truncated { last_logged },
+            Op::Install { .. } => Event::Installed { zxid: last_logged },
+            Op::Drain(generation) => Event::Drained { generation, last_logged, epochs },
         }
     }
 

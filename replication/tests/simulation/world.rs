@@ -9,13 +9,13 @@ use std::sync::Arc;
 
 use menagerie_replication::{
     Effect, Event, ForwardedRequest, HistoryLimits, Link, LogRead, Membership, Node, Packet,
-    Recovered, Settings, Timeouts, TxnBytes,
+    Recovered, Settings, Timeouts,
 };
 use menagerie_wire::notification::{ServerState, Vote};
 use menagerie_wire::{OpCode, ServerId, SessionId, Xid, Zxid};
 
 use super::checkers::Checkers;
-use super::disk::{Disk, Op, Txn, count_to, last};
+use super::disk::{Disk, Op, Txn, bytes, count_to, entry, last, value};
 use super::rng::Rng;
 
 /// What a seed decides beforehand.
@@ -633,21 +633,13 @@ impl World {
             // The stream broke off: nothing was installed.
             return;
         }
+        assert!(!matches!(op, Op::Append(_)), "appends complete in batches");
         let host = self.host(id);
-        host.disk.apply(op);
-        let (last_logged, epochs) = (last(&host.disk.log), host.disk.epochs);
-        let event = match *op {
-            Op::Append(_) => unreachable!("appends complete in batches"),
-            Op::Truncate(_) => Event::Truncated { last_logged },
-            Op::Install { .. } => Event::Installed { zxid: last_logged },
-            Op::Drain(generation) => Event::Drained { generation, last_logged, epochs },
-        };
-        if matches!(op, Op::Truncate(_) | Op::Install { .. } | Op::Drain(_)) {
-            host.view = host.disk.log.clone();
-            assert!(host.view.len() >= host.shown, "{id} has lost what it showed to clients");
-            self.checkers.check_quorum_durable(voters(&self.hosts, self.plan.voters));
-            self.checkers.check_histories(voters(&self.hosts, self.plan.voters));
-        }
+        let event = host.disk.complete(op);
+        host.view = host.disk.log.clone();
+        assert!(host.view.len() >= host.shown, "{id} has lost what it showed to clients");
+        self.checkers.check_quorum_durable(voters(&self.hosts, self.plan.voters));
+        self.checkers.check_histories(voters(&self.hosts, self.plan.voters));
         self.step(id, event);
     }
 
@@ -790,18 +782,6 @@ impl Host {
 
 fn voters(hosts: &BTreeMap<ServerId, Host>, voters: i64) -> impl Iterator<Item = &Disk> + Clone {
     hosts.iter().filter(move |(id, _)| id.0 <= voters).map(|(_, host)| &host.disk)
-}
-
-fn bytes(value: u64) -> TxnBytes {
-    Arc::from(value.to_be_bytes())
-}
-
-fn value(txn: &[u8]) -> u64 {
-    u64::from_be_bytes(txn.try_into().expect("a transaction of this world is a number"))
-}
-
-fn entry(txn: &Txn) -> (Zxid, TxnBytes) {
-    (txn.0, bytes(txn.1))
 }
 
 fn request(op: OpCode, cxid: i32, value: u64) -> ForwardedRequest {
