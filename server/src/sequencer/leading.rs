@@ -172,11 +172,9 @@ impl Sequencer {
         self.step(Event::Propose { zxid, txn });
     }
 
-    /// Shows what was judged here and is committed, batch by batch: there is a root at the end of
-    /// each.
+    /// Shows what was judged here and is committed, run by run: there is a root at the end of each.
     pub(super) fn publish_judged(&mut self, out: &mut Output) {
-        self.prepared.close_if_committed(&mut self.tree, self.committed_to);
-        let runs = self.prepared.commit(self.committed_to);
+        let runs = self.prepared.commit(&mut self.tree, self.committed_to);
         if let Some(last) = runs.last() {
             self.tail.forget_to(last.root.last_zxid());
         }

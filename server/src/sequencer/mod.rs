@@ -334,9 +334,10 @@ impl Sequencer {
         self.carry_out(out);
     }
 
-    /// Ends the open batch. Called whenever the log is free and has something to commit.
+    /// Seals a root behind what was judged. Called whenever the log is free and has something to
+    /// commit.
     pub fn close_batch(&mut self) {
-        self.prepared.close(&mut self.tree);
+        self.prepared.seal(&mut self.tree);
     }
 
     /// Everything up to `zxid` is on this server's disk.

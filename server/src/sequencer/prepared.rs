@@ -1,7 +1,8 @@
 //! Transactions between judgement and commit.
 //!
-//! The open batch gathers while the log is busy; closing it seals a root and hands it to the log as
-//! one commit. Closed batches wait, in order, for that commit to reach a quorum.
+//! They gather in a run until a root is sealed behind it: when the log takes what has gathered, or
+//! when somebody may look who must not see more. Sealed runs wait, in order, until a quorum has
+//! them.
 
 use std::collections::VecDeque;
 
@@ -10,62 +11,88 @@ use menagerie_wire::Zxid;
 
 use crate::sequencer::publication::{Entry, Run};
 
-/// One commit's worth of transactions.
-struct Batch {
-    runs: Vec<Run>,
-    last_zxid: Zxid,
-}
-
 /// Everything that is judged and not yet committed.
 #[derive(Default)]
 pub(crate) struct Prepared {
     /// Entries since the last root was sealed.
-    open_entries: Vec<Entry>,
-    /// Runs of the open batch that are sealed already.
-    open_runs: Vec<Run>,
-    /// Submitted to the log, oldest first.
-    waiting: VecDeque<Batch>,
+    open: Vec<Entry>,
+    /// Oldest first.
+    sealed: VecDeque<Run>,
 }
 
 impl Prepared {
     pub(crate) fn push(&mut self, entry: Entry) {
-        self.open_entries.push(entry);
+        self.open.push(entry);
     }
 
-    /// Ends the current run, so that what follows is not visible with it.
+    /// Ends the open run, so that what follows is not visible with it.
     pub(crate) fn seal(&mut self, tree: &mut Tree) {
-        if !self.open_entries.is_empty() {
-            let entries = std::mem::take(&mut self.open_entries);
-            self.open_runs.push(Run { entries, root: tree.seal() });
+        if !self.open.is_empty() {
+            let entries = std::mem::take(&mut self.open);
+            self.sealed.push_back(Run { entries, root: tree.seal() });
         }
     }
 
-    /// Ends the open batch.
-    pub(crate) fn close(&mut self, tree: &mut Tree) {
-        self.seal(tree);
-        let runs = std::mem::take(&mut self.open_runs);
-        let Some(last) = runs.last() else { return };
-        let last_zxid = last.root.last_zxid();
-        self.waiting.push_back(Batch { runs, last_zxid });
+    /// Takes out the runs that are committed with everything up to `zxid`. A run that is committed
+    /// by others' disks before ours has taken all of it is sealed for that.
+    pub(crate) fn commit(&mut self, tree: &mut Tree, zxid: Zxid) -> Vec<Run> {
+        if self.open.first().is_some_and(|entry| entry.zxid <= zxid) {
+            self.seal(tree);
+        }
+        let committed = self.sealed.partition_point(|run| run.root.last_zxid() <= zxid);
+        self.sealed.drain(..committed).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use menagerie_engine::txn::{OpResult, Outcome};
+
+    use super::*;
+
+    fn judge(prepared: &mut Prepared, tree: &mut Tree, zxid: i64) {
+        let zxid = Zxid(zxid);
+        tree.advance(zxid);
+        let outcome = Outcome { result: Ok(OpResult::CloseSession), changes: Vec::new() };
+        prepared.push(Entry { zxid, outcome, answer: None });
     }
 
-    /// Ends the open batch when some of it is committed already, by others' disks: it has to be
-    /// shown.
-    pub(crate) fn close_if_committed(&mut self, tree: &mut Tree, committed: Zxid) {
-        let sealed = self.open_runs.first().and_then(|run| run.entries.first());
-        let first = sealed.or_else(|| self.open_entries.first());
-        if first.is_some_and(|entry| entry.zxid <= committed) {
-            self.close(tree);
-        }
+    /// The zxids of the runs that are committed with `zxid`; each root is at the last of them.
+    fn commit(prepared: &mut Prepared, tree: &mut Tree, zxid: i64) -> Vec<Vec<i64>> {
+        let runs = prepared.commit(tree, Zxid(zxid));
+        let zxids = runs.iter().map(|run| {
+            let zxids: Vec<_> = run.entries.iter().map(|entry| entry.zxid.0).collect();
+            assert_eq!(zxids.last(), Some(&run.root.last_zxid().0));
+            zxids
+        });
+        zxids.collect()
     }
 
-    /// Takes out what is committed with everything up to `zxid`.
-    pub(crate) fn commit(&mut self, zxid: Zxid) -> Vec<Run> {
-        let mut runs = Vec::new();
-        while self.waiting.front().is_some_and(|batch| batch.last_zxid <= zxid) {
-            let Some(batch) = self.waiting.pop_front() else { break };
-            runs.extend(batch.runs);
+    #[test]
+    fn a_run_is_shown_when_all_of_it_is_committed() {
+        let (mut prepared, mut tree) = (Prepared::default(), Tree::new());
+        for zxid in 1..=5 {
+            judge(&mut prepared, &mut tree, zxid);
+            if zxid != 1 && zxid != 5 {
+                prepared.seal(&mut tree);
+            }
         }
-        runs
+        prepared.seal(&mut tree);
+        prepared.seal(&mut tree);
+        assert_eq!(commit(&mut prepared, &mut tree, 1), [[0; 0]; 0]);
+        assert_eq!(commit(&mut prepared, &mut tree, 3), [vec![1, 2], vec![3]]);
+        assert_eq!(commit(&mut prepared, &mut tree, 5), [[4], [5]]);
+    }
+
+    #[test]
+    fn what_others_have_committed_before_our_log_took_it_is_shown() {
+        let (mut prepared, mut tree) = (Prepared::default(), Tree::new());
+        judge(&mut prepared, &mut tree, 1);
+        judge(&mut prepared, &mut tree, 2);
+        assert_eq!(commit(&mut prepared, &mut tree, 0), [[0; 0]; 0]);
+        assert_eq!(commit(&mut prepared, &mut tree, 1), [[0; 0]; 0], "its root is at 2");
+        judge(&mut prepared, &mut tree, 3);
+        assert_eq!(commit(&mut prepared, &mut tree, 2), [[1, 2]]);
+        assert_eq!(commit(&mut prepared, &mut tree, 3), [[3]]);
     }
 }
