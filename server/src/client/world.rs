@@ -10,12 +10,12 @@ use menagerie_wire::proto::{
     AuthPacket, ConnectRequest, ConnectResponse, Create, PathVersion, PathWatch, ReplyHeader,
     RequestHeader, SetData,
 };
-use menagerie_wire::{Decode, Encode, OpCode, Reader, ServerId, SessionId, Xid, Zxid, frame};
+use menagerie_wire::{Decode, Encode, OpCode, Reader, SessionId, Xid, Zxid, frame};
 
 use crate::client::password::SessionSecret;
 use crate::client::shard::{Settings, Shard};
 use crate::sequencer::message::{ConnectionKey, ToShard};
-use crate::sequencer::{self, CleanerSettings, Delivery, Now, Output, Sequencer};
+use crate::sequencer::{self, Delivery, Now, Output, Sequencer, testing};
 
 pub(crate) const TICK_MS: i32 = 1_000;
 pub(crate) const TIMEOUT_MS: i32 = 4_000;
@@ -71,16 +71,11 @@ impl World {
         };
         change(&mut settings);
         let now = Now { monotonic_ms: 0, wall_ms: 1_000_000 };
-        let cleaner = CleanerSettings { check_interval_ms: 1_000, per_minute_max: 10_000 };
         let of_sequencer = sequencer::Settings {
-            server: ServerId(1),
             shards,
             tick_ms: TICK_MS,
             rules: settings.rules.clone(),
-            cleaner,
-            digests: true,
-            leader_serves: true,
-            leaves_on_mismatch: true,
+            ..testing::settings()
         };
         let mut out = Output::default();
         let mut sequencer = Sequencer::standalone(of_sequencer, tree, now);

@@ -6,16 +6,12 @@ use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use menagerie_engine::access;
-use menagerie_engine::tree::Tree;
-use menagerie_engine::txn::Rules;
-use menagerie_replication::{
-    self as replication, HistoryLimits, Membership, Packet, Recovered, Timeouts,
-};
+use menagerie_replication::{Membership, Packet};
 use menagerie_wire::{Epoch, ServerId};
 
 use super::*;
 use crate::sequencer::output::{Delivery, Job, ToPeer};
-use crate::sequencer::{CleanerSettings, Now, Settings};
+use crate::sequencer::{Now, testing};
 
 const LEARNER: Link = Link(1);
 const TIMEOUT_MS: i32 = 4_000;
@@ -33,27 +29,10 @@ struct Leader {
 
 impl Leader {
     fn new() -> Self {
-        let settings = Settings {
-            server: ServerId(1),
-            shards: 1,
-            tick_ms: 2_000,
-            rules: Rules::default(),
-            digests: true,
-            cleaner: CleanerSettings { check_interval_ms: 1_000, per_minute_max: 1 },
-            leader_serves: true,
-            leaves_on_mismatch: true,
-        };
         let (voters, observers) = (vec![ServerId(1)], vec![ServerId(2)]);
-        let member = replication::Settings {
-            id: ServerId(1),
-            membership: Membership::new(voters, observers, "version=0".into(), Zxid::ZERO),
-            timeouts: Timeouts::default(),
-            history: HistoryLimits::default(),
-            resign_at_counter: u32::MAX,
-        };
+        let membership = Membership::new(voters, observers, "version=0".into(), Zxid::ZERO);
         let now = Now { monotonic_ms: 0, wall_ms: 0 };
-        let recovered = Recovered::alone(Zxid::ZERO);
-        let sequencer = Sequencer::member(settings, member, recovered, Tree::new(), now);
+        let sequencer = testing::member(testing::settings(), membership, now);
         let (out, said, told) = (Output::default(), Vec::new(), Vec::new());
         let mut leader = Self { sequencer, out, now, said, told };
         leader.sequencer.start(&mut leader.out);

@@ -6,15 +6,13 @@ use std::sync::Arc;
 
 use menagerie_engine::tree::Tree;
 use menagerie_engine::txn::{InternalRequest, Rules, Stamp};
-use menagerie_replication::{
-    self as replication, HistoryLimits, Link, Membership, Packet, Recovered, Timeouts,
-};
+use menagerie_replication::{Link, Membership, Packet, Timeouts};
 use menagerie_wire::notification::{ServerState, Vote};
 use menagerie_wire::{Epoch, ServerId};
 
 use super::*;
 use crate::sequencer::output::ToPeer;
-use crate::sequencer::{CleanerSettings, Now, Part, Settings};
+use crate::sequencer::{Now, Part, Settings, testing};
 
 const LEADER: ServerId = ServerId(2);
 const NOW: Now = Now { monotonic_ms: 0, wall_ms: 0 };
@@ -33,28 +31,11 @@ struct Learner {
 
 impl Learner {
     fn new(leaves_on_mismatch: bool) -> Self {
-        let settings = Settings {
-            server: ServerId(1),
-            shards: 1,
-            tick_ms: 2_000,
-            rules: Rules::default(),
-            digests: true,
-            cleaner: CleanerSettings { check_interval_ms: 1_000, per_minute_max: 1 },
-            leader_serves: true,
-            leaves_on_mismatch,
-        };
+        let settings = Settings { leaves_on_mismatch, ..testing::settings() };
         let (voters, observers) = (vec![LEADER], vec![ServerId(1)]);
-        let member = replication::Settings {
-            id: ServerId(1),
-            membership: Membership::new(voters, observers, "version=0".into(), Zxid::ZERO),
-            timeouts: Timeouts::default(),
-            history: HistoryLimits::default(),
-            resign_at_counter: u32::MAX,
-        };
-        let recovered = Recovered::alone(Zxid::ZERO);
-        let sequencer = Sequencer::member(settings, member, recovered, Tree::new(), NOW);
+        let membership = Membership::new(voters, observers, "version=0".into(), Zxid::ZERO);
         let mut learner = Self {
-            sequencer,
+            sequencer: testing::member(settings, membership, NOW),
             out: Output::default(),
             links: 0,
             drains: 0,

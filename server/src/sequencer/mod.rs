@@ -34,6 +34,8 @@ mod session_ids;
 mod sessions;
 mod syncs;
 mod tail;
+#[cfg(test)]
+pub(crate) mod testing;
 
 use std::collections::VecDeque;
 use std::sync::Arc;

@@ -159,35 +159,14 @@ impl Sequencer {
 
 #[cfg(test)]
 mod tests {
-    use menagerie_engine::txn::Rules;
-    use menagerie_replication::{self as replication, HistoryLimits, Recovered, Timeouts};
-
     use super::*;
-    use crate::sequencer::{CleanerSettings, Settings};
+    use crate::sequencer::testing;
 
     const TEXT: &str = "server.1=a:2888:3888:participant\nversion=0";
 
     fn member() -> Sequencer {
-        let settings = Settings {
-            server: ServerId(1),
-            shards: 1,
-            tick_ms: 2_000,
-            rules: Rules::default(),
-            digests: true,
-            cleaner: CleanerSettings { check_interval_ms: 1_000, per_minute_max: 1 },
-            leader_serves: true,
-            leaves_on_mismatch: true,
-        };
-        let replication = replication::Settings {
-            id: ServerId(1),
-            membership: Membership::new(vec![ServerId(1)], Vec::new(), TEXT.into(), Zxid::ZERO),
-            timeouts: Timeouts::default(),
-            history: HistoryLimits { txns_max: 1, bytes_max: 1 },
-            resign_at_counter: u32::MAX,
-        };
-        let now = Now { monotonic_ms: 0, wall_ms: 5 };
-        let recovered = Recovered::alone(Zxid::ZERO);
-        Sequencer::member(settings, replication, recovered, Tree::new(), now)
+        let membership = Membership::new(vec![ServerId(1)], Vec::new(), TEXT.into(), Zxid::ZERO);
+        testing::member(testing::settings(), membership, Now { monotonic_ms: 0, wall_ms: 5 })
     }
 
     #[test]
