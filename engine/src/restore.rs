@@ -1,7 +1,7 @@
 //! The state that recovery rebuilds: a tree, from a snapshot and the transactions behind it.
 //!
 //! Every replayed transaction that carries a digest must leave the tree with that digest: a replay
-//! that comes out differently is not served (rule 9 of ARCHITECTURE.md: apply is deterministic).
+//! that comes out differently is not served, since what it does is determined by the log alone.
 //! That holds for a history that was all made here. The digests of a member's log are its leaders':
 //! one of Apache's sends a snapshot that is ahead of its zxid, and some of its digests are wrong. A
 //! member that would not start again for that could not live among them, so there it is counted.

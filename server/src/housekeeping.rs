@@ -10,14 +10,13 @@ use std::sync::{Arc, mpsc};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use menagerie_engine::disk::SystemDisk;
-use menagerie_engine::snapshot::{Pace, SnapshotDirectory};
+use menagerie_engine::snapshot::Pace;
 use menagerie_engine::tree::Root;
 use menagerie_engine::wal::purge::Retention;
 use menagerie_engine::wal::writer::Stats;
 use menagerie_wire::Zxid;
 
-use crate::store::{HistoryNumber, Store, StoreError};
+use crate::store::{HistoryNumber, ServerStore, StoreError};
 
 /// When a snapshot is due: after so many transactions or log bytes since the last one.
 #[derive(Clone, Copy, Debug)]
@@ -68,7 +67,7 @@ impl SnapshotPolicy {
 
 /// What the housekeeping thread works with.
 pub struct Keeper {
-    pub store: Store<SystemDisk, SnapshotDirectory>,
+    pub store: ServerStore,
     pub retention: Retention,
     /// `None` purges never.
     pub purge_interval: Option<Duration>,
@@ -100,7 +99,7 @@ impl Keeper {
 
 /// The sequencer's door to the housekeeping thread. Dropping it ends the thread.
 pub struct Housekeeper {
-    store: Store<SystemDisk, SnapshotDirectory>,
+    store: ServerStore,
     jobs: Option<mpsc::Sender<Job>>,
     busy: Arc<AtomicBool>,
     stop: Arc<AtomicBool>,

@@ -5,7 +5,7 @@
 //! their ends come through the sequencer's inbox as [`Done`]. While the log is cut or replaced
 //! there is no writer, and the node appends nothing.
 //!
-//! The first failure of the disk is the end of the server (rule 7 of ARCHITECTURE.md).
+//! The first failure of the disk is the end of the server.
 
 use std::cell::Cell;
 use std::collections::BTreeMap;

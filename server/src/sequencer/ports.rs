@@ -2,7 +2,7 @@
 //!
 //! What the node wants said goes out in the order in which it was wanted; what comes in becomes the
 //! node's events. A snapshot that a learner is to get is written by a thread of its own; one that
-//! comes in passes here in portions, on its way to `disk.rs`.
+//! comes in passes here in portions, on its way to `journal.rs`.
 
 use std::collections::BTreeMap;
 use std::task::{Context, Poll};

@@ -76,7 +76,7 @@ impl<D: Disk, S: Snapshots> Store<D, S> {
         Ok(())
     }
 
-    pub(super) fn snapshot_bytes(&self, zxid: Zxid) -> Result<u64, StoreError> {
+    fn snapshot_bytes(&self, zxid: Zxid) -> Result<u64, StoreError> {
         let name = recovery::snapshot_file_name(zxid);
         let measured = self.data.open(&name, Access::Read).and_then(|file| file.bytes());
         measured.map_err(|error| StoreError::Io { what: "measure", name, error })

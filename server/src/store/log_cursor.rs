@@ -72,13 +72,13 @@ impl<D: Disk, S: Snapshots> LogCursor<D, S> {
         durable: Zxid,
         newest: &Root,
     ) -> Result<Option<LogRead>, StoreError> {
-        let store = self.store.clone();
+        let Self { store, history, reader: kept } = self;
         let _files = store.manifest.lock_files();
         let log_start = store.manifest.current().log_start;
-        if store.history() != self.history || from < log_start || from >= durable {
+        if store.history() != *history || from < log_start || from >= durable {
             return Ok(None);
         }
-        let mut reader = match self.reader.take() {
+        let mut reader = match kept.take() {
             Some(reader) if reader.position() == from => reader,
             walked => {
                 let open = || Reader::open_up_to(&store.log, log_start, from, durable);
@@ -89,7 +89,7 @@ impl<D: Disk, S: Snapshots> LogCursor<D, S> {
             }
         };
         let read = step(&mut reader, from, durable)?;
-        self.reader = Some(reader);
+        *kept = Some(reader);
         Ok(Some(read))
     }
 }

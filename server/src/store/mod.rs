@@ -72,6 +72,7 @@ pub struct Parts<D: Disk, S> {
 pub type ServerStore = Store<SystemDisk, SnapshotDirectory>;
 
 /// The disk of one server.
+#[derive(Clone)]
 pub struct Store<D: Disk, S> {
     data: D,
     log: D,
@@ -125,21 +126,6 @@ impl<D: Disk, S: Snapshots> Store<D, S> {
     /// The history that is on the disk now; see [`Self::keep_snapshot`].
     pub fn history(&self) -> HistoryNumber {
         self.manifest.history()
-    }
-}
-
-impl<D: Disk, S: Clone> Clone for Store<D, S> {
-    fn clone(&self) -> Self {
-        Self {
-            data: self.data.clone(),
-            log: self.log.clone(),
-            pool: self.pool.clone(),
-            snapshots: self.snapshots.clone(),
-            manifest: self.manifest.clone(),
-            on_mismatch: self.on_mismatch,
-            synced: self.synced,
-            nonces: Arc::clone(&self.nonces),
-        }
     }
 }
 
