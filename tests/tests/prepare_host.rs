@@ -15,12 +15,13 @@ const IRQ: &str = "proc/irq/40";
 /// A host with four cores, an NVMe disk, and much that is not as it should be.
 fn host() -> Scratch {
     let scratch = Scratch::new("host");
-    let device = fs::metadata(scratch.path()).unwrap().dev();
+    let device = fs::metadata(scratch.path()).expect("it was made").dev();
     let (major, minor) = (rustix::fs::major(device), rustix::fs::minor(device));
     let put = |path: &str, text: &str| {
         let path = scratch.path().join(path);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, format!("{text}\n")).unwrap();
+        fs::create_dir_all(path.parent().expect("a file"))
+            .expect("a scratch directory is writable");
+        fs::write(path, format!("{text}\n")).expect("a scratch directory is writable");
     };
     put("proc/sys/kernel/osrelease", "6.1.0-28-amd64");
     put("proc/sys/kernel/io_uring_disabled", "2");
@@ -38,8 +39,9 @@ fn host() -> Scratch {
     put(SCHEDULER, "[mq-deadline] none");
     put("sys/block/nvme0n1/queue/write_cache", "write back");
     let numbers = scratch.path().join("sys/dev/block");
-    fs::create_dir_all(&numbers).unwrap();
-    symlink("../../block/nvme0n1", numbers.join(format!("{major}:{minor}"))).unwrap();
+    fs::create_dir_all(&numbers).expect("a scratch directory is writable");
+    symlink("../../block/nvme0n1", numbers.join(format!("{major}:{minor}")))
+        .expect("a scratch directory is writable");
     scratch
 }
 
@@ -64,13 +66,13 @@ fn states(output: &Output) -> BTreeMap<String, String> {
 /// All files below a directory with what is in them.
 fn files(directory: &Path) -> BTreeMap<PathBuf, String> {
     let mut found = BTreeMap::new();
-    for entry in fs::read_dir(directory).unwrap() {
-        let entry = entry.unwrap();
-        let kind = entry.file_type().unwrap();
+    for entry in fs::read_dir(directory).expect("it was made") {
+        let entry = entry.expect("it can be listed");
+        let kind = entry.file_type().expect("it can be listed");
         if kind.is_dir() {
             found.extend(files(&entry.path()));
         } else if kind.is_file() {
-            found.insert(entry.path(), fs::read_to_string(entry.path()).unwrap());
+            found.insert(entry.path(), fs::read_to_string(entry.path()).expect("a text"));
         }
     }
     found
