@@ -71,7 +71,7 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    /// `early` has been received already.
+    /// `early` has been received already; `silence` is how long the peer may say nothing.
     pub(super) fn new(
         socket: Rc<Socket>,
         early: Vec<u8>,
@@ -79,26 +79,18 @@ impl Connection {
         silence: Duration,
     ) -> Self {
         let now_ms = monotonic_ms();
-        let mut connection = Self {
+        Self {
             socket,
             incoming: Incoming::new(limits.packet_bytes_max, early),
             outgoing: Outgoing::default(),
             limits,
-            silent_ms_max: 0,
+            silent_ms_max: u64::try_from(silence.as_millis()).unwrap_or(u64::MAX),
             heard_ms: now_ms,
             moved_ms: now_ms,
             waker: None,
             wants_room: false,
             untaken_bytes: 0,
-        };
-        connection.set_silence(silence);
-        connection
-    }
-
-    /// How long the peer may say nothing, from now on.
-    pub(super) fn set_silence(&mut self, silence: Duration) {
-        self.silent_ms_max = u64::try_from(silence.as_millis()).unwrap_or(u64::MAX);
-        self.heard_ms = monotonic_ms();
+        }
     }
 
     /// Queues a packet.

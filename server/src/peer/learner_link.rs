@@ -255,9 +255,6 @@ impl Shared {
             }
             LearnerInput::Taken { link, bytes } => self.tell(link, |link| link.taken(bytes)),
             LearnerInput::WhenRoom { link } => self.tell(link, Connection::ask_for_room),
-            LearnerInput::SetSilence { link, silence } => {
-                self.tell(link, |link| link.set_silence(silence));
-            }
             LearnerInput::Close { link } => drop(self.end(link)),
             LearnerInput::Stop => self.stop(),
         }

@@ -433,11 +433,9 @@ fn a_peer_for_whom_too_much_waits_is_cut() {
 #[test]
 fn a_silent_peer_is_cut() {
     on_a_core(|| async {
-        let leader = Leader::new(|_| {});
+        let leader = Leader::new(|config| config.init_timeout = Duration::from_millis(100));
         leader.listen().await;
         let (_caller, link) = leader.caller().await;
-        let silence = Duration::from_millis(100);
-        leader.port.to.send(LearnerInput::SetSilence { link, silence });
         let reason = leader.port.closed(link).await;
         assert!(matches!(reason, Closed::Silent { ms: 100.. }), "{reason}");
         leader.port.to.send(LearnerInput::Stop);

@@ -79,11 +79,6 @@ pub enum LearnerInput {
     WhenRoom {
         link: Link,
     },
-    /// How long the peer may be silent, from now on.
-    SetSilence {
-        link: Link,
-        silence: Duration,
-    },
     /// End a link; nothing more is reported of it.
     Close {
         link: Link,
