@@ -12,7 +12,6 @@ use std::time::Duration;
 use menagerie_engine::wal::LogEnd;
 use menagerie_replication::{self as replication, HistoryLimits, RESIGN_AT_COUNTER, Recovered};
 use menagerie_wire::quorum::DATA_BYTES_MAX_DEFAULT;
-use menagerie_wire::quorum_config::LearnerType;
 
 use crate::config::{Config, Ensemble};
 use crate::peer::address_book::Port;
@@ -56,9 +55,6 @@ impl Member {
         store: &ServerStore,
         end: &LogEnd,
     ) -> Result<Self, ServeError> {
-        if ensemble.role() == LearnerType::Observer && !ensemble.observer_logs {
-            tracing::warn!("syncEnabled=false is not followed: this observer keeps a log");
-        }
         let addresses = ensemble.listen_addresses(Port::Election);
         let mut listening = Vec::new();
         for address in addresses.map_err(cannot_start("the election port"))? {

@@ -43,16 +43,11 @@ pub struct Ensemble {
     pub listen_on_all: bool,
     /// A leader has a client door too. `leaderServes` (yes, no); default yes.
     pub leader_serves: bool,
-    /// An observer keeps a log. `syncEnabled`; default true. Ours does so in any case.
-    pub observer_logs: bool,
     /// `digestMismatch` (stop, log); default stop. Not a key of Apache's.
     pub digest_mismatch: DigestMismatch,
     /// The member that a client is connected to looks at ACLs before it passes a write on.
     /// `enableEagerACLCheck`; default false.
     pub eager_acl_check: bool,
-    /// A log without any snapshot is no damage. `snapshot.trust.empty`; default false. Ours knows
-    /// of each log where it begins, and needs not be told.
-    pub trust_empty_snapshot: bool,
 }
 
 /// What a learner does when its tree is not what the leader's digest says.

@@ -18,7 +18,9 @@ use super::settings::{Setting, Settings};
 use super::{ReadFile, limits};
 
 /// Keys that are understood and change nothing here: what they tune is not built that way, or is
-/// tuned by itself.
+/// tuned by itself. Two more, which a file may only set to true or false, change nothing either:
+/// `syncEnabled`, as an observer keeps its log in any case, and `snapshot.trust.empty`, as a log
+/// says where it begins and one that begins with the first transaction needs no snapshot.
 const WITHOUT_EFFECT: [&str; 17] = [
     "electionPortBindRetry",
     "fastleader.maxNotificationInterval",
@@ -136,7 +138,6 @@ struct MemberSettings {
     observer_logs: bool,
     digest_mismatch: DigestMismatch,
     eager_acl_check: bool,
-    trust_empty_snapshot: bool,
     /// What is asked for between members and not offered.
     not_offered: Option<ConfigError>,
 }
@@ -166,6 +167,7 @@ impl MemberSettings {
             },
         };
         let observer_logs = s.boolean("syncEnabled", true)?;
+        s.boolean("snapshot.trust.empty", false)?;
         let mut ticks = |key| s.number(key, 0..=ticks_max, "ticks").map(|n| n.filter(|&n| n > 0));
         Ok(Self {
             init_limit: ticks("initLimit")?,
@@ -180,7 +182,6 @@ impl MemberSettings {
             observer_logs: s.boolean("observer.syncEnabled", observer_logs)?,
             digest_mismatch,
             eager_acl_check: s.boolean("enableEagerACLCheck", false)?,
-            trust_empty_snapshot: s.boolean("snapshot.trust.empty", false)?,
             not_offered: not_offered(s),
         })
     }
@@ -206,6 +207,10 @@ impl MemberSettings {
         if let Some(wrong) = self.peer_type.filter(|&peer_type| peer_type != role) {
             warnings.push(format!("peerType={wrong} is wrong: server.{id} is a {role}"));
         }
+        if role == LearnerType::Observer && !self.observer_logs {
+            let what = "syncEnabled=false is not followed: this observer keeps a log";
+            warnings.push(what.to_owned());
+        }
         let handshake_ms = self.handshake_ms.and_then(|ms| u64::try_from(ms).ok());
         let sync_ms = u64::from(tick_ms) * u64::from(sync_limit);
         let handshake_ms = handshake_ms.filter(|&ms| ms > 0).unwrap_or(sync_ms);
@@ -221,10 +226,8 @@ impl MemberSettings {
             election_handshake_timeout: Duration::from_millis(handshake_ms),
             listen_on_all: self.listen_on_all,
             leader_serves: self.leader_serves,
-            observer_logs: self.observer_logs,
             digest_mismatch: self.digest_mismatch,
             eager_acl_check: self.eager_acl_check,
-            trust_empty_snapshot: self.trust_empty_snapshot,
         })
     }
 }

@@ -46,8 +46,7 @@ fn a_member_is_told_who_it_is_and_how_long_it_waits() {
     assert_eq!(ensemble.leader_connect_timeout(), Duration::from_secs(20));
     assert_eq!(ensemble.election_connect_timeout, Duration::from_secs(5));
     assert_eq!(ensemble.election_handshake_timeout, Duration::from_secs(10));
-    assert!(!ensemble.listen_on_all && ensemble.leader_serves && ensemble.observer_logs);
-    assert!(!ensemble.eager_acl_check && !ensemble.trust_empty_snapshot);
+    assert!(!ensemble.listen_on_all && ensemble.leader_serves && !ensemble.eager_acl_check);
     assert_eq!(ensemble.digest_mismatch, DigestMismatch::Stop);
 }
 
@@ -65,8 +64,7 @@ fn every_key_of_a_member_is_heard() {
     assert_eq!(ensemble.leader_connect_timeout(), Duration::from_millis(1_500));
     assert_eq!(ensemble.election_connect_timeout, Duration::from_millis(700));
     assert_eq!(ensemble.election_handshake_timeout, Duration::from_millis(900));
-    assert!(ensemble.listen_on_all && !ensemble.leader_serves && !ensemble.observer_logs);
-    assert!(ensemble.eager_acl_check && ensemble.trust_empty_snapshot);
+    assert!(ensemble.listen_on_all && !ensemble.leader_serves && ensemble.eager_acl_check);
     assert_eq!(ensemble.digest_mismatch, DigestMismatch::Log);
 }
 
@@ -123,6 +121,8 @@ fn what_a_member_cannot_do_without_is_named() {
     refuse_last("electionAlg=1", "3, the only election");
     refuse_last("peerType=leader", "participant or observer");
     refuse_last("digestMismatch=ignore", "stop or log");
+    refuse_last("syncEnabled=yes", "true or false");
+    refuse_last("snapshot.trust.empty=yes", "true or false");
     refuse_last("connectToLearnerMasterLimit=-1", "a whole number of ticks from 0 to 15811200");
     refuse(
         &format!("sslQuorum=true\n{THREE}"),
@@ -254,6 +254,14 @@ fn hardly_meant_is_said_and_followed() {
         &format!("{three}\npeerType=observer"),
         &["peerType=observer is wrong: server.1 is a participant"],
     );
+    check(&format!("{three}\nsyncEnabled=false"), &[]);
+    let observer = "server.1=a:1:2:observer\nserver.2=b:1:2\nserver.3=c:1:2\nserver.4=d:1:2";
+    for key in ["syncEnabled", "observer.syncEnabled"] {
+        check(
+            &format!("{observer}\n{key}=false"),
+            &["syncEnabled=false is not followed: this observer keeps a log"],
+        );
+    }
 }
 
 #[test]
