@@ -2,6 +2,13 @@
 
 use crate::script::{ACCEPTED, ELECTED, LEADING, after};
 
+/// Member 1 of the history 1:5 has found out that 3 leads.
+const FOUND: &str = "
+    start 1:5 accepted 1 current 1
+    vote 3 LEADING for 3 1:5 r1 e1
+    vote 2 FOLLOWING for 3 1:5 r1 e1
+";
+
 #[test]
 fn the_epoch_is_above_all_that_a_quorum_accepted_and_durable_before_it_is_offered() {
     after(3, &[ELECTED]).check(
@@ -148,15 +155,7 @@ fn a_leader_resigns_for_one_who_promised_a_later_epoch() {
 
 #[test]
 fn a_learner_promises_on_disk_before_it_answers() {
-    let mut script = after(1, &[]);
-    script.play_all(
-        "
-        start 1:5 accepted 1 current 1
-        vote 3 LEADING for 3 1:5 r1 e1
-        vote 2 FOLLOWING for 3 1:5 r1 e1
-        ",
-    );
-    script.check(
+    after(1, &[FOUND]).check(
         "
         refused 3
         wait 100
@@ -199,14 +198,7 @@ fn a_learner_that_promised_the_epoch_before_says_so() {
 
 #[test]
 fn a_leader_that_cannot_be_reached_is_given_up() {
-    let mut script = after(1, &[]);
-    script.play_all(
-        "
-        start 1:5 accepted 1 current 1
-        vote 3 LEADING for 3 1:5 r1 e1
-        vote 2 FOLLOWING for 3 1:5 r1 e1
-        ",
-    );
+    let mut script = after(1, &[FOUND]);
     for _ in 1..24 {
         script.play_all("refused 3");
     }

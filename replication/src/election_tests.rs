@@ -1,6 +1,12 @@
 //! Conversations of the election. Votes of 2 and 3 are heard by 1, unless said otherwise.
 
-use crate::script::{Script, check};
+use crate::script::{after, check};
+
+/// A member whose history ends at 1:5 looks for a leader, in round 1.
+const STARTED: &str = "start 1:5 accepted 1 current 1";
+
+/// Member 1 hears of 2, and adopts it.
+const BETTER: &str = "vote 2 LOOKING for 2 1:5 r1 e1";
 
 #[test]
 fn a_server_proposes_itself_and_adopts_a_better_vote() {
@@ -39,15 +45,8 @@ fn a_worse_vote_is_told_of_a_better_one_and_the_best_candidate_leads() {
 
 #[test]
 fn the_wait_ends_at_once_when_all_others_are_heard_or_known_to_be_down() {
-    check(
-        1,
+    after(1, &[STARTED, BETTER]).check(
         "
-        start 1:5 accepted 1 current 1
-          vote 2 LOOKING for 1 1:5 r1 e1
-          vote 3 LOOKING for 1 1:5 r1 e1
-        vote 2 LOOKING for 2 1:5 r1 e1
-          vote 2 LOOKING for 2 1:5 r1 e1
-          vote 3 LOOKING for 2 1:5 r1 e1
         down 3
           connect 2
         ",
@@ -56,15 +55,8 @@ fn the_wait_ends_at_once_when_all_others_are_heard_or_known_to_be_down() {
 
 #[test]
 fn a_better_vote_within_the_wait_is_still_heard() {
-    check(
-        1,
+    after(1, &[STARTED, BETTER]).check(
         "
-        start 1:5 accepted 1 current 1
-          vote 2 LOOKING for 1 1:5 r1 e1
-          vote 3 LOOKING for 1 1:5 r1 e1
-        vote 2 LOOKING for 2 1:5 r1 e1
-          vote 2 LOOKING for 2 1:5 r1 e1
-          vote 3 LOOKING for 2 1:5 r1 e1
         wait 100
         vote 3 LOOKING for 3 1:6 r1 e1
           vote 2 LOOKING for 3 1:6 r1 e1
@@ -76,12 +68,8 @@ fn a_better_vote_within_the_wait_is_still_heard() {
 
 #[test]
 fn a_later_round_drops_all_votes_and_starts_from_the_own_one() {
-    check(
-        2,
+    after(2, &[STARTED]).check(
         "
-        start 1:5 accepted 1 current 1
-          vote 1 LOOKING for 2 1:5 r1 e1
-          vote 3 LOOKING for 2 1:5 r1 e1
         vote 3 LOOKING for 3 1:9 r1 e1
           vote 1 LOOKING for 3 1:9 r1 e1
           vote 3 LOOKING for 3 1:9 r1 e1
@@ -94,9 +82,7 @@ fn a_later_round_drops_all_votes_and_starts_from_the_own_one() {
 
 #[test]
 fn a_server_in_an_earlier_round_is_told_where_the_others_are() {
-    let mut script = Script::new(2);
-    script.play_all("start 1:5 accepted 1 current 1\nvote 1 LOOKING for 1 1:4 r7 e1");
-    script.check(
+    after(2, &[STARTED, "vote 1 LOOKING for 1 1:4 r7 e1"]).check(
         "
         vote 3 LOOKING for 3 1:9 r6 e1
           vote 3 LOOKING for 2 1:5 r7 e1
@@ -107,9 +93,7 @@ fn a_server_in_an_earlier_round_is_told_where_the_others_are() {
 
 #[test]
 fn votes_of_no_member_for_no_voter_or_beyond_all_rounds_are_ignored() {
-    let mut script = Script::new(1);
-    script.play_all("start 1:5 accepted 1 current 1");
-    script.check(
+    after(1, &[STARTED]).check(
         "
         vote 9 LOOKING for 3 9:9 r1 e9
         vote 2 LOOKING for 4 9:9 r1 e9
@@ -123,12 +107,8 @@ fn votes_of_no_member_for_no_voter_or_beyond_all_rounds_are_ignored() {
 
 #[test]
 fn a_newcomer_joins_a_reign_that_a_quorum_and_the_leader_confirm() {
-    check(
-        1,
+    after(1, &[STARTED]).check(
         "
-        start 1:5 accepted 1 current 1
-          vote 2 LOOKING for 1 1:5 r1 e1
-          vote 3 LOOKING for 1 1:5 r1 e1
         vote 2 FOLLOWING for 3 1:2 r4 e6
         vote 3 LEADING for 3 1:3 r5 e6
           connect 3
@@ -138,12 +118,8 @@ fn a_newcomer_joins_a_reign_that_a_quorum_and_the_leader_confirm() {
 
 #[test]
 fn followers_alone_do_not_make_a_leader() {
-    check(
-        1,
+    after(1, &[STARTED]).check(
         "
-        start 1:5 accepted 1 current 1
-          vote 2 LOOKING for 1 1:5 r1 e1
-          vote 3 LOOKING for 1 1:5 r1 e1
         vote 2 FOLLOWING for 3 1:2 r1 e6
         vote 3 FOLLOWING for 3 1:2 r1 e6
         ",
@@ -152,9 +128,7 @@ fn followers_alone_do_not_make_a_leader() {
 
 #[test]
 fn who_says_it_looks_again_is_no_witness_of_a_reign() {
-    let mut script = Script::new(1);
-    script.play_all("start 1:5 accepted 1 current 1\nvote 2 FOLLOWING for 3 1:2 r4 e6");
-    script.check(
+    after(1, &[STARTED, "vote 2 FOLLOWING for 3 1:2 r4 e6"]).check(
         "
         vote 2 LOOKING for 2 1:2 r0 e6
           vote 2 LOOKING for 1 1:5 r1 e1
@@ -165,12 +139,8 @@ fn who_says_it_looks_again_is_no_witness_of_a_reign() {
 
 #[test]
 fn an_echo_of_what_the_own_log_no_longer_holds_begins_a_new_round() {
-    check(
-        3,
+    after(3, &[STARTED]).check(
         "
-        start 1:5 accepted 1 current 1
-          vote 1 LOOKING for 3 1:5 r1 e1
-          vote 2 LOOKING for 3 1:5 r1 e1
         vote 1 LOOKING for 3 1:9 r1 e1
           vote 1 LOOKING for 3 1:5 r2 e1
           vote 2 LOOKING for 3 1:5 r2 e1
@@ -181,8 +151,7 @@ fn an_echo_of_what_the_own_log_no_longer_holds_begins_a_new_round() {
 #[test]
 fn votes_are_sent_again_after_growing_pauses_and_to_whoever_appears() {
     let votes = "  vote 2 LOOKING for 1 1:5 r1 e1\n  vote 3 LOOKING for 1 1:5 r1 e1\n";
-    let mut script = Script::new(1);
-    script.play_all("start 1:5 accepted 1 current 1");
+    let mut script = after(1, &[STARTED]);
     for wait_ms in [200, 400, 800, 1600, 1600] {
         script.check(&format!("wait {}\nwait 1\n{votes}", wait_ms - 1));
     }
@@ -203,9 +172,7 @@ fn an_observer_proposes_nobody_and_is_answered_by_everybody() {
           connect 3
         ",
     );
-    let mut voter = Script::new(1);
-    voter.play_all("start 1:5 accepted 1 current 1");
-    voter.check(
+    after(1, &[STARTED]).check(
         "
         vote 4 LOOKING for 3 9:9 r1 e9
           vote 4 LOOKING for 1 1:5 r1 e1
@@ -215,15 +182,8 @@ fn an_observer_proposes_nobody_and_is_answered_by_everybody() {
 
 #[test]
 fn a_settled_server_answers_whoever_looks_with_the_vote_and_the_epoch_of_the_reign() {
-    let mut script = Script::new(1);
-    script.play_all(
-        "
-        start 1:5 accepted 1 current 1
-        vote 2 FOLLOWING for 3 1:2 r4 e6
-        vote 3 LEADING for 3 1:3 r5 e6
-        ",
-    );
-    script.check(
+    let joins = "vote 2 FOLLOWING for 3 1:2 r4 e6\nvote 3 LEADING for 3 1:3 r5 e6";
+    after(1, &[STARTED, joins]).check(
         "
         vote 2 LOOKING for 2 1:9 r9 e1
           vote 2 FOLLOWING for 3 1:3 r5 e6
@@ -236,16 +196,12 @@ fn a_settled_server_answers_whoever_looks_with_the_vote_and_the_epoch_of_the_rei
 
 #[test]
 fn nobody_votes_before_the_disk_is_idle() {
-    let mut script = Script::new(1);
-    script.play_all(
-        "
-        start 1:5 accepted 1 current 1
+    let follows = "
         vote 2 LOOKING for 2 1:6 r1 e1
         vote 3 LOOKING for 2 1:6 r1 e1
         connected 2 L1
-        ",
-    );
-    script.check(
+    ";
+    after(1, &[STARTED, follows]).check(
         "
         closed L1
           stop serving: the connection to leader 2 ended
