@@ -17,7 +17,7 @@ use menagerie_flaws::{self as flaws, Flaw};
 use menagerie_wire::quorum::Touch;
 use menagerie_wire::{SessionId, Xid, Zxid};
 
-use crate::effect::{Effect, Effects};
+use crate::effect::Effect;
 use crate::event::Link;
 use crate::fault::{PeerFault, Verdict};
 use crate::leading::{Leading, Stage};
@@ -66,29 +66,29 @@ impl Barrier {
 
 impl Leading {
     /// A client of this server asks.
-    pub(crate) fn on_own_sync(&mut self, m: &Member, request: &ForwardedRequest, fx: &mut Effects) {
-        self.on_sync(m, Asker::Own(request.session, request.cxid), fx);
+    pub(crate) fn on_own_sync(&mut self, m: &mut Member, request: &ForwardedRequest) {
+        self.on_sync(m, Asker::Own(request.session, request.cxid));
     }
 
-    pub(crate) fn on_learner_sync(&mut self, m: &Member, link: Link, fx: &mut Effects) -> Verdict {
+    pub(crate) fn on_learner_sync(&mut self, m: &mut Member, link: Link) -> Verdict {
         let learner = self.live(link)?;
         if learner.syncs == SYNCS_MAX {
             return Err(PeerFault::TooManySyncs);
         }
         learner.syncs += 1;
-        self.on_sync(m, Asker::Learner(link), fx);
+        self.on_sync(m, Asker::Learner(link));
         Ok(())
     }
 
-    fn on_sync(&mut self, m: &Member, asker: Asker, fx: &mut Effects) {
+    fn on_sync(&mut self, m: &mut Member, asker: Asker) {
         self.barrier.waiting.push(Ticket { asker, after: self.broadcast.last_proposed() });
         if self.barrier.round.is_none() {
-            self.begin_round(fx);
-            self.check_round(m, fx);
+            self.begin_round(m);
+            self.check_round(m);
         }
     }
 
-    fn begin_round(&mut self, fx: &mut Effects) {
+    fn begin_round(&mut self, m: &mut Member) {
         let tickets = std::mem::take(&mut self.barrier.waiting);
         let zxid = self.broadcast.last_proposed();
         let mut answers_due = BTreeMap::new();
@@ -96,14 +96,14 @@ impl Leading {
             if learner.follower_at(Stage::Live).is_some() {
                 learner.pings_sent += 1;
                 answers_due.insert(*link, learner.pings_sent);
-                fx.push(Effect::Send { link: *link, packet: Packet::Ping { zxid } });
+                m.fx.push(Effect::Send { link: *link, packet: Packet::Ping { zxid } });
             }
         }
         self.barrier.round = Some(Round { tickets, answers_due });
     }
 
     /// Ends the round when a quorum has answered, and begins the next if there is need.
-    fn check_round(&mut self, m: &Member, fx: &mut Effects) {
+    fn check_round(&mut self, m: &mut Member) {
         while let Some(round) = &self.barrier.round {
             let answered = |id| {
                 id == m.settings.id
@@ -119,24 +119,24 @@ impl Leading {
             }
             let round = self.barrier.round.take();
             self.barrier.confirmed.extend(round.into_iter().flat_map(|round| round.tickets));
-            self.release(fx);
+            self.release(m);
             if !self.barrier.waiting.is_empty() {
-                self.begin_round(fx);
+                self.begin_round(m);
             }
         }
     }
 
     /// Answers what is confirmed and committed. The answer is behind the commits in each stream.
-    pub(crate) fn release(&mut self, fx: &mut Effects) {
+    pub(crate) fn release(&mut self, m: &mut Member) {
         let committed = self.broadcast.last_committed();
         while self.barrier.confirmed.front().is_some_and(|ticket| ticket.after <= committed) {
             let Some(ticket) = self.barrier.confirmed.pop_front() else { return };
             match ticket.asker {
-                Asker::Own(session, cxid) => fx.push(Effect::Synced { session, cxid }),
+                Asker::Own(session, cxid) => m.fx.push(Effect::Synced { session, cxid }),
                 Asker::Learner(link) => {
                     if let Some(learner) = self.learners.get_mut(&link) {
                         learner.syncs -= 1;
-                        fx.push(Effect::Send { link, packet: Packet::Sync });
+                        m.send(link, Packet::Sync);
                     }
                 }
             }
@@ -145,17 +145,16 @@ impl Leading {
 
     pub(crate) fn on_ping_reply(
         &mut self,
-        m: &Member,
+        m: &mut Member,
         link: Link,
         touched: Vec<Touch>,
-        fx: &mut Effects,
     ) -> Verdict {
         let learner = self.live(link)?;
         learner.pings_answered = learner.pings_sent.min(learner.pings_answered + 1);
         if !touched.is_empty() {
-            fx.push(Effect::Touched { touched });
+            m.fx.push(Effect::Touched { touched });
         }
-        self.check_round(m, fx);
+        self.check_round(m);
         Ok(())
     }
 }

@@ -28,7 +28,7 @@ use menagerie_flaws::{self as flaws, Flaw};
 use menagerie_wire::quorum::Touch;
 use menagerie_wire::{OpCode, ServerId, Zxid};
 
-use crate::effect::{Effect, Effects};
+use crate::effect::Effect;
 use crate::event::Link;
 use crate::fault::{Departure, Outcome, PeerFault, Verdict};
 use crate::following::{Following, Progress};
@@ -129,63 +129,49 @@ impl Broadcast {
 // The leader's end.
 impl Leading {
     // ZooKeeper: Leader.propose: to the followers first, then to the own log.
-    pub(crate) fn propose(
-        &mut self,
-        m: &mut Member,
-        zxid: Zxid,
-        txn: TxnBytes,
-        now_ms: u64,
-        fx: &mut Effects,
-    ) {
+    pub(crate) fn propose(&mut self, m: &mut Member, zxid: Zxid, txn: TxnBytes) {
         assert!(self.phase == Phase::Broadcasting, "{zxid} is proposed before the reign began");
         assert!(zxid.counter() != u32::MAX, "{zxid} would leave no room for the next epoch");
-        self.broadcast.propose(zxid, now_ms);
+        self.broadcast.propose(zxid, m.now_ms);
         for (link, learner) in &mut self.learners {
             if learner.is_forwarded_to() && !learner.observer {
                 learner.proposed = zxid;
                 if learner.stage == Stage::Live {
-                    learner.owes_since_ms.get_or_insert(now_ms);
+                    learner.owes_since_ms.get_or_insert(m.now_ms);
                 }
                 let txn = TxnBytes::clone(&txn);
-                fx.push(Effect::Send { link: *link, packet: Packet::Proposal { zxid, txn } });
+                m.fx.push(Effect::Send { link: *link, packet: Packet::Proposal { zxid, txn } });
             }
         }
-        m.log.append(zxid, txn, now_ms, fx);
+        m.log.append(zxid, txn, m.now_ms, &mut m.fx);
         if flaws::has(Flaw::LeaderCountsItselfEarly) {
-            self.count(m, m.settings.id, zxid, now_ms, fx);
+            self.count(m, m.settings.id, zxid);
         }
         if zxid.counter() >= m.settings.resign_at_counter {
-            self.resign(Departure::ZxidRollover(self.epoch), fx);
+            self.resign(m, Departure::ZxidRollover(self.epoch));
         }
     }
 
     /// Leaves, but not before everything proposed is committed.
-    pub(crate) fn resign(&mut self, reason: Departure, fx: &mut Effects) {
+    pub(crate) fn resign(&mut self, m: &mut Member, reason: Departure) {
         if self.resigning.is_none() {
             self.resigning = Some(reason);
             if self.phase == Phase::Broadcasting {
-                fx.push(Effect::StepDown { epoch: self.epoch });
+                m.fx.push(Effect::StepDown { epoch: self.epoch });
             }
         }
     }
 
     /// The own disk has caught up: the leader's own acknowledgement.
-    pub(crate) fn on_own_logged(&mut self, m: &mut Member, now_ms: u64, fx: &mut Effects) {
+    pub(crate) fn on_own_logged(&mut self, m: &mut Member) {
         if self.phase == Phase::Broadcasting && m.log.durable() > m.committed {
-            self.count(m, m.settings.id, m.log.durable(), now_ms, fx);
+            self.count(m, m.settings.id, m.log.durable());
         }
     }
 
     // ZooKeeper: LearnerHandler.run, case ACK; Leader.processAck. The ones with counter 0 answer
     // NEWLEADER and UPTODATE. Apache 3.9.1 and older may acknowledge proposals before NEWLEADER.
-    pub(crate) fn on_ack(
-        &mut self,
-        m: &mut Member,
-        link: Link,
-        zxid: Zxid,
-        now_ms: u64,
-        fx: &mut Effects,
-    ) -> Verdict {
+    pub(crate) fn on_ack(&mut self, m: &mut Member, link: Link, zxid: Zxid) -> Verdict {
         let (epoch, last) = (self.epoch, self.broadcast.last_proposed());
         let learner = self.learner(link)?;
         if !learner.is_forwarded_to() {
@@ -193,7 +179,7 @@ impl Leading {
         }
         if zxid.counter() == 0 {
             if learner.stage == Stage::Aligning && zxid == Zxid::new(epoch, 0) {
-                self.on_aligned(m, link, now_ms, fx);
+                self.on_aligned(m, link);
             }
             return Ok(());
         }
@@ -201,28 +187,28 @@ impl Leading {
             return Err(PeerFault::AckOfNothing { got: zxid, last });
         }
         learner.acked = learner.acked.max(zxid);
-        learner.owes_since_ms = (learner.acked < learner.proposed).then_some(now_ms);
+        learner.owes_since_ms = (learner.acked < learner.proposed).then_some(m.now_ms);
         let voter = learner.follower_at(Stage::Aligning);
         if let Some(voter) = voter.filter(|_| self.phase == Phase::Broadcasting) {
-            self.count(m, voter, zxid, now_ms, fx);
+            self.count(m, voter, zxid);
         }
         Ok(())
     }
 
-    fn count(&mut self, m: &mut Member, from: ServerId, zxid: Zxid, now_ms: u64, fx: &mut Effects) {
+    fn count(&mut self, m: &mut Member, from: ServerId, zxid: Zxid) {
         let quorum = m.settings.membership.quorum();
-        let Some(committed) = self.broadcast.acknowledge(from, zxid, quorum, now_ms) else {
+        let Some(committed) = self.broadcast.acknowledge(from, zxid, quorum, m.now_ms) else {
             return;
         };
         if !self.learners.is_empty() {
-            self.tell_commits(m, committed, fx);
+            self.tell_commits(m, committed);
         }
-        m.commit(committed, fx);
-        self.release(fx);
+        m.commit(committed);
+        self.release(m);
     }
 
     // ZooKeeper: Leader.tryToCommit: COMMIT to followers, INFORM to observers.
-    fn tell_commits(&self, m: &Member, committed: Zxid, fx: &mut Effects) {
+    fn tell_commits(&self, m: &mut Member, committed: Zxid) {
         let news = m.log.history.after(m.committed).take_while(|(zxid, _)| *zxid <= committed);
         for (zxid, txn) in news {
             let zxid = *zxid;
@@ -233,7 +219,7 @@ impl Leading {
                     } else {
                         Packet::Commit { zxid }
                     };
-                    fx.push(Effect::Send { link: *link, packet });
+                    m.fx.push(Effect::Send { link: *link, packet });
                 }
             }
         }
@@ -250,16 +236,15 @@ impl Leading {
 
     pub(crate) fn on_request(
         &mut self,
-        m: &Member,
+        m: &mut Member,
         link: Link,
         request: ForwardedRequest,
-        fx: &mut Effects,
     ) -> Verdict {
         if request.op == OpCode::Sync {
-            return self.on_learner_sync(m, link, fx);
+            return self.on_learner_sync(m, link);
         }
         self.live(link)?;
-        fx.push(Effect::Request { link, request });
+        m.fx.push(Effect::Request { link, request });
         Ok(())
     }
 }
@@ -267,40 +252,26 @@ impl Leading {
 // The learner's end.
 impl Following {
     /// A proposal goes to the log; its acknowledgement waits for the disk.
-    pub(crate) fn log_proposal(
-        &mut self,
-        m: &mut Member,
-        zxid: Zxid,
-        txn: TxnBytes,
-        now_ms: u64,
-        fx: &mut Effects,
-    ) {
+    pub(crate) fn log_proposal(&mut self, m: &mut Member, zxid: Zxid, txn: TxnBytes) {
         self.uncommitted.push_back(zxid);
         if !self.observer {
             self.unacked.push_back(zxid);
         }
-        m.log.append(zxid, txn, now_ms, fx);
+        m.log.append(zxid, txn, m.now_ms, &mut m.fx);
     }
 
     // ZooKeeper: Follower.processPacket, case PROPOSAL. Apache only warns of a gap.
-    pub(crate) fn on_proposal(
-        &mut self,
-        m: &mut Member,
-        zxid: Zxid,
-        txn: TxnBytes,
-        now_ms: u64,
-        fx: &mut Effects,
-    ) -> Verdict {
+    pub(crate) fn on_proposal(&mut self, m: &mut Member, zxid: Zxid, txn: TxnBytes) -> Verdict {
         if !follows(self.received, zxid) || zxid.epoch() != self.epoch {
             return Err(PeerFault::Gap { last: self.received, got: zxid });
         }
         self.received = zxid;
-        self.log_proposal(m, zxid, txn, now_ms, fx);
+        self.log_proposal(m, zxid, txn);
         Ok(())
     }
 
     // ZooKeeper: FollowerZooKeeperServer.commit: must be the oldest that is pending.
-    pub(crate) fn on_commit(&mut self, m: &mut Member, zxid: Zxid, fx: &mut Effects) -> Verdict {
+    pub(crate) fn on_commit(&mut self, m: &mut Member, zxid: Zxid) -> Verdict {
         if zxid <= self.base {
             return Ok(());
         }
@@ -309,41 +280,34 @@ impl Following {
             return Err(PeerFault::CommitOutOfOrder { expected, got: zxid });
         }
         self.uncommitted.pop_front();
-        m.commit(zxid, fx);
+        m.commit(zxid);
         Ok(())
     }
 
     // ZooKeeper: Observer.processPacket, case INFORM.
-    pub(crate) fn on_inform(
-        &mut self,
-        m: &mut Member,
-        zxid: Zxid,
-        txn: TxnBytes,
-        now_ms: u64,
-        fx: &mut Effects,
-    ) -> Verdict {
+    pub(crate) fn on_inform(&mut self, m: &mut Member, zxid: Zxid, txn: TxnBytes) -> Verdict {
         if zxid <= self.base {
             return Ok(());
         }
-        self.on_proposal(m, zxid, txn, now_ms, fx)?;
-        self.on_commit(m, zxid, fx)
+        self.on_proposal(m, zxid, txn)?;
+        self.on_commit(m, zxid)
     }
 
     /// The own disk has caught up to `zxid`.
-    pub(crate) fn on_logged(&mut self, m: &mut Member, fx: &mut Effects) {
+    pub(crate) fn on_logged(&mut self, m: &mut Member) {
         let early = flaws::has(Flaw::AckBeforeSync);
         let durable = if early { m.log.last() } else { m.log.durable() };
         while self.unacked.front().is_some_and(|zxid| *zxid <= durable) {
             let Some(zxid) = self.unacked.pop_front() else { break };
-            self.send(Packet::Ack { zxid }, fx);
+            self.send(m, Packet::Ack { zxid });
         }
-        self.enter_epoch(m, fx);
+        self.enter_epoch(m);
     }
 
     /// What was touched since the last PING goes back with this one; what would make the answer too
     /// large for a packet waits for the next.
     // ZooKeeper: Learner.ping. Before UPTODATE a PING is not answered.
-    pub(crate) fn on_ping(&mut self, zxid: Zxid, fx: &mut Effects) {
+    pub(crate) fn on_ping(&mut self, m: &mut Member, zxid: Zxid) {
         if self.progress != Progress::Live {
             return;
         }
@@ -353,23 +317,23 @@ impl Following {
             .into_iter()
             .map(|(session, timeout_ms)| Touch { session, timeout_ms })
             .collect();
-        self.send(Packet::PingReply { zxid, touched }, fx);
+        self.send(m, Packet::PingReply { zxid, touched });
     }
 
-    pub(crate) fn on_client_request(&mut self, request: ForwardedRequest, fx: &mut Effects) {
+    pub(crate) fn on_client_request(&mut self, m: &mut Member, request: ForwardedRequest) {
         if self.progress != Progress::Live {
             return;
         }
         if request.op == OpCode::Sync {
             self.syncs.push_back((request.session, request.cxid));
         }
-        self.send(Packet::Request(request), fx);
+        self.send(m, Packet::Request(request));
     }
 
     // ZooKeeper: FollowerZooKeeperServer.sync: answers the oldest.
-    pub(crate) fn on_sync(&mut self, fx: &mut Effects) -> Verdict {
+    pub(crate) fn on_sync(&mut self, m: &mut Member) -> Verdict {
         let (session, cxid) = self.syncs.pop_front().ok_or(PeerFault::Unexpected)?;
-        fx.push(Effect::Synced { session, cxid });
+        m.fx.push(Effect::Synced { session, cxid });
         Ok(())
     }
 }

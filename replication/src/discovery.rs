@@ -33,7 +33,7 @@ use menagerie_wire::{Epoch, ServerId, Zxid};
 
 use crate::ballot::Heard;
 use crate::broadcast::Broadcast;
-use crate::effect::{Effect, Effects};
+use crate::effect::Effect;
 use crate::event::{Epochs, Link};
 use crate::fault::{Departure, Outcome, PeerFault, Verdict};
 use crate::following::{Following, Progress};
@@ -82,8 +82,6 @@ impl Leading {
         m: &mut Member,
         link: Link,
         greeting: Greeting,
-        now_ms: u64,
-        fx: &mut Effects,
     ) -> Verdict {
         if self.learner(link)?.stage != Stage::Strange {
             return Err(PeerFault::Unexpected);
@@ -93,34 +91,27 @@ impl Leading {
         let same =
             |(other, learner): (&Link, &Learner)| (learner.sid == Some(sid)).then_some(*other);
         if let Some(old) = self.learners.iter().find_map(same) {
-            self.close(old, PeerFault::Replaced, fx);
+            self.close(m, old, PeerFault::Replaced);
         }
         let learner = self.learner(link)?;
         learner.sid = Some(sid);
         learner.observer = observer;
         learner.stage = Stage::Introduced;
         match self.phase {
-            Phase::CollectingEpochs { .. } => self.on_epoch(m, sid, accepted_epoch, now_ms, fx),
+            Phase::CollectingEpochs { .. } => self.on_epoch(m, sid, accepted_epoch),
             _ if accepted_epoch > self.epoch => {
                 let (accepted, epoch) = (accepted_epoch, self.epoch);
-                self.resign(Departure::EpochSurpassed { sid, accepted, epoch }, fx);
+                self.resign(m, Departure::EpochSurpassed { sid, accepted, epoch });
             }
             Phase::AcceptingEpoch => {}
-            _ => self.offer(link, fx),
+            _ => self.offer(m, link),
         }
         Ok(())
     }
 
     /// `sid` has accepted `accepted_epoch`; once a quorum has said the like, the epoch is decided.
     // ZooKeeper: Leader.getEpochToPropose. Observers raise the epoch, but do not decide it.
-    pub(crate) fn on_epoch(
-        &mut self,
-        m: &mut Member,
-        sid: ServerId,
-        accepted_epoch: Epoch,
-        now_ms: u64,
-        fx: &mut Effects,
-    ) {
+    pub(crate) fn on_epoch(&mut self, m: &mut Member, sid: ServerId, accepted_epoch: Epoch) {
         let Phase::CollectingEpochs { heard, highest, lost } = &mut self.phase else { return };
         *highest = (*highest).max(accepted_epoch);
         heard.insert(sid);
@@ -131,9 +122,9 @@ impl Leading {
         if heard.contains(&own) && quorum.agrees(|id| heard.contains(&id)) && !exhausted {
             self.epoch = highest.next();
             self.phase = Phase::AcceptingEpoch;
-            self.phase_deadline_ms = now_ms + m.settings.timeouts.init_ms();
+            self.phase_deadline_ms = m.init_deadline_ms();
             let epochs = Epochs { accepted: self.epoch, ..m.log.epochs() };
-            m.log.save_epochs(epochs, fx);
+            m.log.save_epochs(epochs, &mut m.fx);
         }
     }
 
@@ -158,26 +149,25 @@ impl Leading {
     }
 
     /// One of the two promises of this server itself is durable.
-    pub(crate) fn on_epoch_saved(&mut self, m: &mut Member, now_ms: u64, fx: &mut Effects) {
+    pub(crate) fn on_epoch_saved(&mut self, m: &mut Member) {
         assert!(m.log.epochs().accepted == self.epoch, "the epoch to lead in is accepted");
-        let init_ms = m.settings.timeouts.init_ms();
         match self.phase {
             Phase::AcceptingEpoch => {
                 self.phase = Phase::CollectingAcks { acked: BTreeSet::from([m.settings.id]) };
-                self.phase_deadline_ms = now_ms + init_ms;
+                self.phase_deadline_ms = m.init_deadline_ms();
                 for link in self.links_at(Stage::Introduced) {
-                    self.offer(link, fx);
+                    self.offer(m, link);
                 }
-                self.on_epoch_accepted(m, now_ms, fx);
+                self.on_epoch_accepted(m);
             }
             Phase::EnteringEpoch => {
                 self.phase = Phase::Synchronizing { acked: BTreeSet::from([m.settings.id]) };
-                self.phase_deadline_ms = now_ms + init_ms;
+                self.phase_deadline_ms = m.init_deadline_ms();
                 self.broadcast = Broadcast::new(Zxid::new(self.epoch, 0));
                 for link in self.links_at(Stage::Accepted) {
-                    self.synchronize(m, link, now_ms, fx);
+                    self.synchronize(m, link);
                 }
-                self.establish(m, now_ms, fx);
+                self.establish(m);
             }
             _ => unreachable!("epochs are saved in two phases only"),
         }
@@ -188,11 +178,11 @@ impl Leading {
         self.learners.iter().filter_map(at).collect()
     }
 
-    fn offer(&mut self, link: Link, fx: &mut Effects) {
+    fn offer(&mut self, m: &mut Member, link: Link) {
         let epoch = self.epoch;
         if let Ok(learner) = self.learner(link) {
             learner.stage = Stage::Offered;
-            fx.push(Effect::Send { link, packet: Packet::LeaderInfo { epoch } });
+            m.send(link, Packet::LeaderInfo { epoch });
         }
     }
 
@@ -203,8 +193,6 @@ impl Leading {
         link: Link,
         last_zxid: Zxid,
         current_epoch: Option<Epoch>,
-        now_ms: u64,
-        fx: &mut Effects,
     ) -> Verdict {
         let own = self.own;
         let learner = self.learner(link)?;
@@ -221,36 +209,30 @@ impl Leading {
                     return Err(PeerFault::Ahead { epoch, zxid: last_zxid });
                 }
                 acked.extend(voter);
-                self.on_epoch_accepted(m, now_ms, fx);
+                self.on_epoch_accepted(m);
             }
             Phase::EnteringEpoch => {}
-            _ => self.synchronize(m, link, now_ms, fx),
+            _ => self.synchronize(m, link),
         }
         Ok(())
     }
 
-    fn on_epoch_accepted(&mut self, m: &mut Member, now_ms: u64, fx: &mut Effects) {
+    fn on_epoch_accepted(&mut self, m: &mut Member) {
         let Phase::CollectingAcks { acked } = &self.phase else { return };
         if m.settings.membership.quorum().agrees(|id| acked.contains(&id)) {
             self.phase = Phase::EnteringEpoch;
-            self.phase_deadline_ms = now_ms + m.settings.timeouts.init_ms();
+            self.phase_deadline_ms = m.init_deadline_ms();
             let epochs = Epochs { accepted: self.epoch, current: self.epoch };
-            m.log.save_epochs(epochs, fx);
+            m.log.save_epochs(epochs, &mut m.fx);
         }
     }
 }
 
 // The learner's end.
 impl Following {
-    pub(crate) fn on_connected(
-        &mut self,
-        m: &Member,
-        leader: ServerId,
-        link: Link,
-        fx: &mut Effects,
-    ) {
+    pub(crate) fn on_connected(&mut self, m: &mut Member, leader: ServerId, link: Link) {
         if leader != self.leader || self.progress != Progress::Connecting {
-            fx.push(Effect::Close { link, fault: None });
+            m.fx.push(Effect::Close { link, fault: None });
             return;
         }
         self.link = Some(link);
@@ -262,11 +244,11 @@ impl Following {
             sid: m.settings.id,
             config_version: m.settings.membership.version(),
         };
-        self.send(info, fx);
+        self.send(m, info);
     }
 
     // ZooKeeper: Learner.connectToLeader.
-    pub(crate) fn on_connect_failed(&mut self, m: &Member, now_ms: u64) -> Outcome {
+    pub(crate) fn on_connect_failed(&mut self, m: &Member) -> Outcome {
         if self.progress != Progress::Connecting {
             return Ok(());
         }
@@ -275,17 +257,12 @@ impl Following {
         }
         let wait_ms = m.settings.timeouts.connect_retry_ms(self.attempts);
         self.attempts += 1;
-        self.connect_at_ms = Some(now_ms + wait_ms);
+        self.connect_at_ms = Some(m.now_ms + wait_ms);
         Ok(())
     }
 
     // ZooKeeper: Learner.registerWithLeader.
-    pub(crate) fn on_leader_info(
-        &mut self,
-        m: &mut Member,
-        epoch: Epoch,
-        fx: &mut Effects,
-    ) -> Verdict {
+    pub(crate) fn on_leader_info(&mut self, m: &mut Member, epoch: Epoch) -> Verdict {
         let epochs = m.log.epochs();
         if self.progress != Progress::Introduced {
             return Err(PeerFault::Unexpected);
@@ -299,27 +276,27 @@ impl Following {
         }
         self.epoch = epoch;
         if epoch == epochs.accepted {
-            self.ack_epoch(m, None, fx);
+            self.ack_epoch(m, None);
         } else {
             self.progress = Progress::AcceptingEpoch;
-            m.log.save_epochs(Epochs { accepted: epoch, ..epochs }, fx);
+            m.log.save_epochs(Epochs { accepted: epoch, ..epochs }, &mut m.fx);
         }
         Ok(())
     }
 
     /// acceptedEpoch or currentEpoch is durable: what waited for it is said.
-    pub(crate) fn on_epoch_saved(&mut self, m: &mut Member, now_ms: u64, fx: &mut Effects) {
+    pub(crate) fn on_epoch_saved(&mut self, m: &mut Member) {
         match self.progress {
             Progress::AcceptingEpoch => {
                 let current = m.log.epochs().current;
-                self.ack_epoch(m, Some(current), fx);
+                self.ack_epoch(m, Some(current));
             }
-            Progress::EnteringEpoch => self.on_epoch_entered(m, now_ms, fx),
+            Progress::EnteringEpoch => self.on_epoch_entered(m),
             _ => unreachable!("a learner saves epochs in two stages only"),
         }
     }
 
-    fn ack_epoch(&mut self, m: &Member, current_epoch: Option<Epoch>, fx: &mut Effects) {
+    fn ack_epoch(&mut self, m: &mut Member, current_epoch: Option<Epoch>) {
         assert!(m.log.epochs().accepted == self.epoch, "acceptedEpoch is durable before ACKEPOCH");
         assert!(m.log.is_quiet(), "what ACKEPOCH says is durable");
         self.progress = Progress::Accepted;
@@ -330,7 +307,7 @@ impl Following {
         if flaws::has(Flaw::StandsForMemory) {
             last_zxid = m.committed;
         }
-        self.send(Packet::AckEpoch { last_zxid, current_epoch }, fx);
+        self.send(m, Packet::AckEpoch { last_zxid, current_epoch });
     }
 }
 

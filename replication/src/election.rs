@@ -22,8 +22,8 @@ use menagerie_wire::notification::{ServerState, Vote};
 use menagerie_wire::{Epoch, ServerId, Zxid};
 
 use crate::ballot::{Heard, is_better};
-use crate::effect::{Effect, Effects};
-use crate::settings::Settings;
+use crate::effect::Effect;
+use crate::member::Member;
 
 /// Rounds count attempts of one process; a vote from beyond this comes from no honest server.
 const ROUND_MAX: i64 = 1 << 62;
@@ -83,176 +83,142 @@ impl Election {
         Some(looking.decide_at_ms.map_or(looking.resend_at_ms, |at| at.min(looking.resend_at_ms)))
     }
 
+    /// The reign is established: what newcomers are told names its epoch, or they could not
+    /// assemble a quorum of equal answers.
+    pub(crate) const fn established(&mut self, epoch: Epoch) {
+        self.current.peer_epoch = epoch.0 as i64;
+    }
+}
+
+// What is done in elections, whatever the role.
+impl Member {
     /// Looks for a leader from a durable log that ends at `last`. Returns the vote that won, which
     /// may be at once.
-    pub(crate) fn begin(
-        &mut self,
-        settings: &Settings,
-        last: Zxid,
-        current_epoch: Epoch,
-        now_ms: u64,
-        fx: &mut Effects,
-    ) -> Option<Vote> {
-        assert!(self.looking.is_none(), "one search at a time");
-        self.round += 1;
-        let initial = if settings.is_voter() {
+    pub(crate) fn begin_search(&mut self, last: Zxid, current_epoch: Epoch) -> Option<Vote> {
+        assert!(self.election.looking.is_none(), "one search at a time");
+        self.election.round += 1;
+        let initial = if self.settings.is_voter() {
             let peer_epoch = i64::from(current_epoch.0);
-            Vote { leader: settings.id, zxid: last, round: self.round, peer_epoch }
+            Vote { leader: self.settings.id, zxid: last, round: self.election.round, peer_epoch }
         } else {
-            Vote::of_nobody(self.round)
+            Vote::of_nobody(self.election.round)
         };
-        self.current = initial;
-        let resend_after_ms = settings.timeouts.notification_ms_min;
-        self.looking = Some(Looking {
+        self.election.current = initial;
+        let resend_after_ms = self.settings.timeouts.notification_ms_min;
+        self.election.looking = Some(Looking {
             initial,
             proposal: initial,
             received: BTreeMap::new(),
             settled: BTreeMap::new(),
-            resend_at_ms: now_ms + resend_after_ms,
+            resend_at_ms: self.now_ms + resend_after_ms,
             resend_after_ms,
             decide_at_ms: None,
         });
-        self.broadcast(settings, fx);
-        let mut won = self.tally(settings, now_ms);
-        for (from, heard) in std::mem::take(&mut self.inbox) {
+        self.tell_voters();
+        let mut won = self.tally();
+        for (from, heard) in std::mem::take(&mut self.election.inbox) {
             if won.is_none() {
-                won = self.on_notification(settings, from, heard, now_ms, fx);
+                won = self.on_notification(from, heard);
             }
         }
         won
     }
 
     /// While a server can neither vote nor answer: keeps the last word of each for later.
-    pub(crate) fn keep(&mut self, settings: &Settings, from: ServerId, heard: Heard) {
-        if settings.membership.is_voter(from) {
-            self.inbox.insert(from, heard);
+    pub(crate) fn keep_word(&mut self, from: ServerId, heard: Heard) {
+        if self.settings.membership.is_voter(from) {
+            self.election.inbox.insert(from, heard);
         }
     }
 
     /// Answers for a server that follows, leads or observes.
     // ZooKeeper: WorkerReceiver.run, the branches of a server that is not LOOKING.
-    pub(crate) fn answer(
-        &self,
-        settings: &Settings,
-        own: ServerState,
-        from: ServerId,
-        heard: Heard,
-        fx: &mut Effects,
-    ) {
-        let membership = &settings.membership;
+    pub(crate) fn answer(&mut self, own: ServerState, from: ServerId, heard: Heard) {
+        let membership = &self.settings.membership;
         let asks = heard.state == ServerState::Looking || !membership.is_voter(from);
-        if asks && membership.is_member(from) && from != settings.id {
-            fx.push(Effect::Notify { to: from, state: own, vote: self.current });
+        if asks && membership.is_member(from) && from != self.settings.id {
+            self.fx.push(Effect::Notify { to: from, state: own, vote: self.election.current });
         }
     }
 
     /// A voter's or newcomer's word to a server that is looking. Returns the vote that won.
-    pub(crate) fn on_notification(
-        &mut self,
-        settings: &Settings,
-        from: ServerId,
-        heard: Heard,
-        now_ms: u64,
-        fx: &mut Effects,
-    ) -> Option<Vote> {
-        let membership = &settings.membership;
-        if from == settings.id || !membership.is_member(from) {
+    pub(crate) fn on_notification(&mut self, from: ServerId, heard: Heard) -> Option<Vote> {
+        let membership = &self.settings.membership;
+        if from == self.settings.id || !membership.is_member(from) {
             return None;
         }
         if !membership.is_voter(from) {
-            let vote = Vote { round: self.round, ..self.current };
-            fx.push(Effect::Notify { to: from, state: ServerState::Looking, vote });
+            let vote = Vote { round: self.election.round, ..self.election.current };
+            self.fx.push(Effect::Notify { to: from, state: ServerState::Looking, vote });
             return None;
         }
-        let looking = self.looking.as_ref()?;
-        if heard.state == ServerState::Looking && heard.vote.round < self.round {
+        let looking = self.election.looking.as_ref()?;
+        if heard.state == ServerState::Looking && heard.vote.round < self.election.round {
             let vote = looking.proposal;
-            fx.push(Effect::Notify { to: from, state: ServerState::Looking, vote });
+            self.fx.push(Effect::Notify { to: from, state: ServerState::Looking, vote });
         }
         if !membership.is_voter(heard.vote.leader) || !(0..ROUND_MAX).contains(&heard.vote.round) {
             return None;
         }
         match heard.state {
-            ServerState::Looking => self.on_looking(settings, from, heard, now_ms, fx),
-            ServerState::Following | ServerState::Leading => self.on_settled(settings, from, heard),
+            ServerState::Looking => self.on_looking(from, heard),
+            ServerState::Following | ServerState::Leading => self.on_settled(from, heard),
             ServerState::Observing => None,
         }
     }
 
-    pub(crate) fn on_link_up(&mut self, settings: &Settings, peer: ServerId, fx: &mut Effects) {
-        self.down.remove(&peer);
-        if let Some(looking) = &self.looking
-            && settings.membership.is_voter(peer)
-            && peer != settings.id
+    pub(crate) fn on_link_up(&mut self, peer: ServerId) {
+        self.election.down.remove(&peer);
+        if let Some(looking) = &self.election.looking
+            && self.settings.membership.is_voter(peer)
+            && peer != self.settings.id
         {
             let vote = looking.proposal;
-            fx.push(Effect::Notify { to: peer, state: ServerState::Looking, vote });
+            self.fx.push(Effect::Notify { to: peer, state: ServerState::Looking, vote });
         }
     }
 
-    pub(crate) fn on_link_down(
-        &mut self,
-        settings: &Settings,
-        peer: ServerId,
-        now_ms: u64,
-    ) -> Option<Vote> {
-        self.down.insert(peer);
-        self.tally(settings, now_ms)
+    pub(crate) fn on_link_down(&mut self, peer: ServerId) -> Option<Vote> {
+        self.election.down.insert(peer);
+        self.tally()
     }
 
-    pub(crate) fn on_tick(
-        &mut self,
-        settings: &Settings,
-        now_ms: u64,
-        fx: &mut Effects,
-    ) -> Option<Vote> {
-        let looking = self.looking.as_mut()?;
-        if looking.decide_at_ms.is_some_and(|at_ms| at_ms <= now_ms) {
+    pub(crate) fn on_search_tick(&mut self) -> Option<Vote> {
+        let looking = self.election.looking.as_mut()?;
+        if looking.decide_at_ms.is_some_and(|at_ms| at_ms <= self.now_ms) {
             return Some(looking.proposal);
         }
-        if looking.resend_at_ms <= now_ms {
+        if looking.resend_at_ms <= self.now_ms {
             let longer_ms = looking.resend_after_ms * 2;
-            looking.resend_after_ms = longer_ms.min(settings.timeouts.notification_ms_max);
-            looking.resend_at_ms = now_ms + looking.resend_after_ms;
-            self.broadcast(settings, fx);
+            looking.resend_after_ms = longer_ms.min(self.settings.timeouts.notification_ms_max);
+            looking.resend_at_ms = self.now_ms + looking.resend_after_ms;
+            self.tell_voters();
         }
         None
     }
 
     /// The search is over.
-    pub(crate) fn end(&mut self, won: Vote) {
-        assert!(self.looking.take().is_some(), "a search that ends has begun");
-        self.round = won.round;
-        self.current = won;
-    }
-
-    /// The reign is established: what newcomers are told names its epoch, or they could not
-    /// assemble a quorum of equal answers.
-    pub(crate) const fn established(&mut self, epoch: Epoch) {
-        self.current.peer_epoch = epoch.0 as i64;
+    pub(crate) fn end_search(&mut self, won: Vote) {
+        assert!(self.election.looking.take().is_some(), "a search that ends has begun");
+        self.election.round = won.round;
+        self.election.current = won;
     }
 
     // ZooKeeper: FastLeaderElection.lookForLeader, case LOOKING.
-    fn on_looking(
-        &mut self,
-        settings: &Settings,
-        from: ServerId,
-        heard: Heard,
-        now_ms: u64,
-        fx: &mut Effects,
-    ) -> Option<Vote> {
-        let looking = self.looking.as_mut()?;
+    fn on_looking(&mut self, from: ServerId, heard: Heard) -> Option<Vote> {
+        let looking = self.election.looking.as_mut()?;
         looking.settled.remove(&from);
-        if heard.vote.zxid == Zxid::NONE || heard.vote.round < self.round {
+        if heard.vote.zxid == Zxid::NONE || heard.vote.round < self.election.round {
             return None;
         }
         // An echo of what this server stood for before its log was cut: nobody can make that good,
         // so the votes of a new round must replace it. Apache adopts it, and fails in discovery.
-        let echo = heard.vote.leader == settings.id && is_better(&heard.vote, &looking.initial);
-        let newer_round = echo || heard.vote.round > self.round;
+        let echo =
+            heard.vote.leader == self.settings.id && is_better(&heard.vote, &looking.initial);
+        let newer_round = echo || heard.vote.round > self.election.round;
         if newer_round {
-            self.round = heard.vote.round + i64::from(echo);
-            looking.restart(self.round);
+            self.election.round = heard.vote.round + i64::from(echo);
+            looking.restart(self.election.round);
         }
         let adopts = !echo && is_better(&heard.vote, &looking.proposal);
         if adopts {
@@ -263,23 +229,23 @@ impl Election {
         }
         if adopts || newer_round {
             looking.decide_at_ms = None;
-            self.broadcast(settings, fx);
+            self.tell_voters();
         } else if !echo && is_better(&looking.proposal, &heard.vote) {
             // It may not have been looking yet when it was told, and would wait for the next time.
             let vote = looking.proposal;
-            fx.push(Effect::Notify { to: from, state: ServerState::Looking, vote });
+            self.fx.push(Effect::Notify { to: from, state: ServerState::Looking, vote });
         }
-        self.tally(settings, now_ms)
+        self.tally()
     }
 
     // ZooKeeper: FastLeaderElection.receivedFollowingNotification, receivedLeadingNotification.
-    fn on_settled(&mut self, settings: &Settings, from: ServerId, heard: Heard) -> Option<Vote> {
-        let round = self.round;
-        let looking = self.looking.as_mut()?;
+    fn on_settled(&mut self, from: ServerId, heard: Heard) -> Option<Vote> {
+        let round = self.election.round;
+        let looking = self.election.looking.as_mut()?;
         let elects = |votes: &BTreeMap<ServerId, Heard>| {
-            let quorum = settings.membership.quorum();
+            let quorum = self.settings.membership.quorum();
             quorum.agrees(|id| votes.get(&id).is_some_and(|vote| heard.agrees_with(vote)))
-                && leads(votes, &heard.vote, settings.id, round)
+                && leads(votes, &heard.vote, self.settings.id, round)
         };
         if heard.vote.round == round {
             looking.received.insert(from, Heard { version: 0, ..heard });
@@ -292,34 +258,34 @@ impl Election {
     }
 
     /// Whether a quorum proposes what this server does, and nothing better is to be expected.
-    fn tally(&mut self, settings: &Settings, now_ms: u64) -> Option<Vote> {
-        let looking = self.looking.as_mut()?;
+    fn tally(&mut self) -> Option<Vote> {
+        let looking = self.election.looking.as_mut()?;
         let proposal = looking.proposal;
-        let quorum = settings.membership.quorum();
+        let quorum = self.settings.membership.quorum();
         let received = &looking.received;
         if !quorum.agrees(|id| received.get(&id).is_some_and(|heard| heard.vote == proposal)) {
             looking.decide_at_ms = None;
             return None;
         }
-        let known = |id: &ServerId| received.contains_key(id) || self.down.contains(id);
+        let known = |id: &ServerId| received.contains_key(id) || self.election.down.contains(id);
         if quorum.voters().iter().all(known) {
             return Some(proposal);
         }
-        looking.decide_at_ms.get_or_insert(now_ms + settings.timeouts.finalize_wait_ms);
+        looking.decide_at_ms.get_or_insert(self.now_ms + self.settings.timeouts.finalize_wait_ms);
         None
     }
 
     /// Tells all voters, itself among them, what this server proposes.
     // ZooKeeper: FastLeaderElection.sendNotifications.
-    fn broadcast(&mut self, settings: &Settings, fx: &mut Effects) {
-        let Some(looking) = &mut self.looking else { return };
+    fn tell_voters(&mut self) {
+        let Some(looking) = &mut self.election.looking else { return };
         let vote = looking.proposal;
         let state = ServerState::Looking;
-        for &voter in settings.membership.quorum().voters() {
-            if voter == settings.id {
+        for &voter in self.settings.membership.quorum().voters() {
+            if voter == self.settings.id {
                 looking.received.insert(voter, Heard { vote, state, version: 2 });
             } else {
-                fx.push(Effect::Notify { to: voter, state, vote });
+                self.fx.push(Effect::Notify { to: voter, state, vote });
             }
         }
     }

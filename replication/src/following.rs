@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use menagerie_wire::{Epoch, ServerId, SessionId, Xid, Zxid};
 
-use crate::effect::{Effect, Effects};
+use crate::effect::Effect;
 use crate::event::{Event, Link};
 use crate::fault::{Departure, Outcome, PeerFault, Verdict};
 use crate::history::Entry;
@@ -69,15 +69,15 @@ pub(crate) struct Following {
 }
 
 impl Following {
-    pub(crate) fn elected(m: &Member, leader: ServerId, now_ms: u64, fx: &mut Effects) -> Self {
-        fx.push(Effect::Connect { leader });
+    pub(crate) fn elected(m: &mut Member, leader: ServerId) -> Self {
+        m.fx.push(Effect::Connect { leader });
         Self {
             leader,
             observer: !m.settings.is_voter(),
             progress: Progress::Connecting,
             link: None,
             epoch: Epoch(0),
-            deadline_ms: now_ms + m.settings.timeouts.init_ms(),
+            deadline_ms: m.init_deadline_ms(),
             attempts: 1,
             connect_at_ms: None,
             base: m.log.durable(),
@@ -92,19 +92,12 @@ impl Following {
         }
     }
 
-    pub(crate) fn send(&self, packet: Packet, fx: &mut Effects) {
+    pub(crate) fn send(&self, m: &mut Member, packet: Packet) {
         let link = self.link.expect("a learner that speaks has a link");
-        fx.push(Effect::Send { link, packet });
+        m.send(link, packet);
     }
 
-    pub(crate) fn on_received(
-        &mut self,
-        m: &mut Member,
-        link: Link,
-        packet: Packet,
-        now_ms: u64,
-        fx: &mut Effects,
-    ) -> Outcome {
+    pub(crate) fn on_received(&mut self, m: &mut Member, link: Link, packet: Packet) -> Outcome {
         if self.link != Some(link) {
             return Ok(());
         }
@@ -112,40 +105,34 @@ impl Following {
             // It helped to begin the reign with its log. To serve, it comes back for a snapshot.
             return Err(Departure::Diverged(self.leader));
         }
-        self.on_packet(m, packet, now_ms, fx)
+        self.on_packet(m, packet)
             .map_err(|fault| Departure::LeaderMisbehaved(self.leader, fault))?;
-        self.heard_of_leader(m, now_ms);
+        self.heard_of_leader(m);
         Ok(())
     }
 
-    fn on_packet(
-        &mut self,
-        m: &mut Member,
-        packet: Packet,
-        now_ms: u64,
-        fx: &mut Effects,
-    ) -> Verdict {
+    fn on_packet(&mut self, m: &mut Member, packet: Packet) -> Verdict {
         let live = self.progress == Progress::Live;
         match packet {
-            Packet::LeaderInfo { epoch } => self.on_leader_info(m, epoch, fx),
+            Packet::LeaderInfo { epoch } => self.on_leader_info(m, epoch),
             Packet::Diff { .. } => self.on_diff(m),
-            Packet::Trunc { zxid } => self.on_trunc(m, zxid, fx),
-            Packet::Snap { zxid } => self.on_snap(m, zxid, fx),
-            Packet::NewLeader { epoch, .. } => self.on_new_leader(m, epoch, fx),
-            Packet::UpToDate => self.on_up_to_date(m, now_ms, fx),
-            Packet::Proposal { zxid, txn } if live => self.on_proposal(m, zxid, txn, now_ms, fx),
-            Packet::Commit { zxid } if live => self.on_commit(m, zxid, fx),
-            Packet::Inform { zxid, txn } if live => self.on_inform(m, zxid, txn, now_ms, fx),
+            Packet::Trunc { zxid } => self.on_trunc(m, zxid),
+            Packet::Snap { zxid } => self.on_snap(m, zxid),
+            Packet::NewLeader { epoch, .. } => self.on_new_leader(m, epoch),
+            Packet::UpToDate => self.on_up_to_date(m),
+            Packet::Proposal { zxid, txn } if live => self.on_proposal(m, zxid, txn),
+            Packet::Commit { zxid } if live => self.on_commit(m, zxid),
+            Packet::Inform { zxid, txn } if live => self.on_inform(m, zxid, txn),
             Packet::Proposal { zxid, txn } => self.hold_proposal(zxid, txn),
-            Packet::Commit { zxid } => self.hold_commit(m, zxid, now_ms, fx),
-            Packet::Inform { zxid, txn } => self.hold_inform(m, zxid, txn, now_ms, fx),
+            Packet::Commit { zxid } => self.hold_commit(m, zxid),
+            Packet::Inform { zxid, txn } => self.hold_inform(m, zxid, txn),
             Packet::Ping { zxid } => {
-                self.on_ping(zxid, fx);
+                self.on_ping(m, zxid);
                 Ok(())
             }
-            Packet::Sync => self.on_sync(fx),
+            Packet::Sync => self.on_sync(m),
             Packet::Revalidated { session, valid } => {
-                fx.push(Effect::Revalidated { session, valid });
+                m.fx.push(Effect::Revalidated { session, valid });
                 Ok(())
             }
             Packet::Reconfigured { zxid } => Err(PeerFault::Reconfigured(zxid)),
@@ -159,29 +146,23 @@ impl Following {
     }
 
     /// Completions of this server's own disk, its connection, and what its clients want.
-    pub(crate) fn on_event(
-        &mut self,
-        m: &mut Member,
-        event: Event,
-        now_ms: u64,
-        fx: &mut Effects,
-    ) -> Outcome {
+    pub(crate) fn on_event(&mut self, m: &mut Member, event: Event) -> Outcome {
         match event {
-            Event::Connected { leader, link } => self.on_connected(m, leader, link, fx),
+            Event::Connected { leader, link } => self.on_connected(m, leader, link),
             Event::ConnectFailed { leader } if leader == self.leader => {
-                return self.on_connect_failed(m, now_ms);
+                return self.on_connect_failed(m);
             }
-            Event::Logged { .. } => self.on_logged(m, fx),
-            Event::EpochSaved { .. } => self.on_epoch_saved(m, now_ms, fx),
+            Event::Logged { .. } => self.on_logged(m),
+            Event::EpochSaved { .. } => self.on_epoch_saved(m),
             Event::Truncated { .. } | Event::Installed { .. } => {
-                return self.on_rebuilt(m, now_ms, fx);
+                return self.on_rebuilt(m);
             }
-            Event::Request(request) => self.on_client_request(request, fx),
+            Event::Request(request) => self.on_client_request(m, request),
             Event::Touched(touched) => {
                 self.touched.extend(touched.iter().map(|touch| (touch.session, touch.timeout_ms)));
             }
             Event::Revalidate(touch) if self.progress == Progress::Live => {
-                self.send(Packet::Revalidate(touch), fx);
+                self.send(m, Packet::Revalidate(touch));
             }
             _ => {}
         }

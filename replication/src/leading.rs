@@ -12,7 +12,7 @@ use menagerie_wire::{Epoch, ServerId, Zxid};
 use crate::barrier::Barrier;
 use crate::broadcast::Broadcast;
 use crate::discovery::Greeting;
-use crate::effect::{Effect, Effects};
+use crate::effect::Effect;
 use crate::event::{Epochs, Event, Link};
 use crate::fault::{Departure, Outcome, PeerFault, Verdict};
 use crate::member::Member;
@@ -110,31 +110,30 @@ pub(crate) struct Leading {
 
 impl Leading {
     /// A server that was elected.
-    pub(crate) fn elected(m: &mut Member, now_ms: u64, fx: &mut Effects) -> Self {
+    pub(crate) fn elected(m: &mut Member) -> Self {
         let Epochs { accepted, current } = m.log.epochs();
-        let mut leading = Self::new(m, now_ms);
+        let mut leading = Self::new(m);
         leading.phase = Phase::CollectingEpochs {
             heard: BTreeSet::new(),
             highest: accepted,
             lost: BTreeSet::new(),
         };
         leading.own = (current, m.log.durable());
-        fx.push(Effect::Listen);
-        leading.on_epoch(m, m.settings.id, accepted, now_ms, fx);
+        m.fx.push(Effect::Listen);
+        leading.on_epoch(m, m.settings.id, accepted);
         leading
     }
 
     /// A server that is its own ensemble: it goes on in the epoch of its log.
-    pub(crate) fn alone(m: &mut Member, now_ms: u64, fx: &mut Effects) -> Self {
-        let leading = Self::new(m, now_ms);
+    pub(crate) fn alone(m: &mut Member) -> Self {
+        let leading = Self::new(m);
         let last_zxid = m.log.last();
         m.committed = last_zxid;
-        fx.push(Effect::Lead { epoch: last_zxid.epoch(), last_zxid });
+        m.fx.push(Effect::Lead { epoch: last_zxid.epoch(), last_zxid });
         leading
     }
 
-    fn new(m: &Member, now_ms: u64) -> Self {
-        let timeouts = &m.settings.timeouts;
+    fn new(m: &Member) -> Self {
         let last = m.log.last();
         Self {
             phase: Phase::Broadcasting,
@@ -143,20 +142,20 @@ impl Leading {
             learners: BTreeMap::new(),
             broadcast: Broadcast::new(last),
             barrier: Barrier::default(),
-            phase_deadline_ms: now_ms + timeouts.init_ms(),
-            half_tick_at_ms: now_ms + timeouts.half_tick_ms(),
+            phase_deadline_ms: m.init_deadline_ms(),
+            half_tick_at_ms: m.now_ms + m.settings.timeouts.half_tick_ms(),
             half_ticks: 0,
             resigning: None,
         }
     }
 
-    pub(crate) fn on_accepted(&mut self, m: &Member, link: Link, now_ms: u64) {
+    pub(crate) fn on_accepted(&mut self, m: &Member, link: Link) {
         let learner = Learner {
             sid: None,
             observer: false,
             stage: Stage::Strange,
             last_zxid: Zxid::ZERO,
-            deadline_ms: now_ms + m.settings.timeouts.init_ms(),
+            deadline_ms: m.init_deadline_ms(),
             proposed: Zxid::ZERO,
             acked: Zxid::ZERO,
             owes_since_ms: None,
@@ -181,53 +180,39 @@ impl Leading {
         true
     }
 
-    pub(crate) fn close(&mut self, link: Link, fault: PeerFault, fx: &mut Effects) {
+    pub(crate) fn close(&mut self, m: &mut Member, link: Link, fault: PeerFault) {
         if self.on_closed(link) {
-            fx.push(Effect::Close { link, fault: Some(fault) });
+            m.fx.push(Effect::Close { link, fault: Some(fault) });
         }
     }
 
     /// One packet of a learner: what it breaks costs its sender the connection, nobody else.
-    pub(crate) fn on_received(
-        &mut self,
-        m: &mut Member,
-        link: Link,
-        packet: Packet,
-        now_ms: u64,
-        fx: &mut Effects,
-    ) -> Outcome {
+    pub(crate) fn on_received(&mut self, m: &mut Member, link: Link, packet: Packet) -> Outcome {
         if !self.learners.contains_key(&link) {
             return Ok(());
         }
-        if let Err(fault) = self.on_packet(m, link, packet, now_ms, fx) {
-            self.close(link, fault, fx);
+        if let Err(fault) = self.on_packet(m, link, packet) {
+            self.close(m, link, fault);
         }
         self.after_commit()
     }
 
-    fn on_packet(
-        &mut self,
-        m: &mut Member,
-        link: Link,
-        packet: Packet,
-        now_ms: u64,
-        fx: &mut Effects,
-    ) -> Verdict {
-        self.heard_of(m, link, now_ms);
+    fn on_packet(&mut self, m: &mut Member, link: Link, packet: Packet) -> Verdict {
+        self.heard_of(m, link);
         match packet {
             Packet::LearnerInfo { observer, accepted_epoch, sid, config_version } => {
                 let greeting = Greeting { observer, accepted_epoch, sid, config_version };
-                self.on_learner_info(m, link, greeting, now_ms, fx)
+                self.on_learner_info(m, link, greeting)
             }
             Packet::AckEpoch { last_zxid, current_epoch } => {
-                self.on_ack_epoch(m, link, last_zxid, current_epoch, now_ms, fx)
+                self.on_ack_epoch(m, link, last_zxid, current_epoch)
             }
-            Packet::Ack { zxid } => self.on_ack(m, link, zxid, now_ms, fx),
-            Packet::PingReply { touched, .. } => self.on_ping_reply(m, link, touched, fx),
-            Packet::Request(request) => self.on_request(m, link, request, fx),
+            Packet::Ack { zxid } => self.on_ack(m, link, zxid),
+            Packet::PingReply { touched, .. } => self.on_ping_reply(m, link, touched),
+            Packet::Request(request) => self.on_request(m, link, request),
             Packet::Revalidate(touch) => {
                 self.live(link)?;
-                fx.push(Effect::Revalidate { link, touch });
+                m.fx.push(Effect::Revalidate { link, touch });
                 Ok(())
             }
             Packet::Proposal { .. }
@@ -257,33 +242,26 @@ impl Leading {
     }
 
     /// Completions of this server's own disk, and what its sequencer says.
-    pub(crate) fn on_event(
-        &mut self,
-        m: &mut Member,
-        event: Event,
-        now_ms: u64,
-        fx: &mut Effects,
-    ) -> Outcome {
+    pub(crate) fn on_event(&mut self, m: &mut Member, event: Event) -> Outcome {
         match event {
-            Event::Logged { .. } => self.on_own_logged(m, now_ms, fx),
-            Event::EpochSaved { .. } => self.on_epoch_saved(m, now_ms, fx),
+            Event::Logged { .. } => self.on_own_logged(m),
+            Event::EpochSaved { .. } => self.on_epoch_saved(m),
             Event::LogRead { link, read } => {
-                if let Err(fault) = self.on_log_read(m, link, read, now_ms, fx) {
-                    self.close(link, fault, fx);
+                if let Err(fault) = self.on_log_read(m, link, read) {
+                    self.close(m, link, fault);
                 }
             }
             Event::SnapshotSent { link } => {
-                let init_ms = m.settings.timeouts.init_ms();
                 if let Some(learner) = self.learners.get_mut(&link) {
-                    learner.deadline_ms = now_ms + init_ms;
+                    learner.deadline_ms = m.init_deadline_ms();
                 }
             }
-            Event::Propose { zxid, txn } => self.propose(m, zxid, txn, now_ms, fx),
-            Event::Request(request) => self.on_own_sync(m, &request, fx),
+            Event::Propose { zxid, txn } => self.propose(m, zxid, txn),
+            Event::Request(request) => self.on_own_sync(m, &request),
             Event::RevalidateAnswered { link, session, valid } if self.live(link).is_ok() => {
-                fx.push(Effect::Send { link, packet: Packet::Revalidated { session, valid } });
+                m.send(link, Packet::Revalidated { session, valid });
             }
-            Event::Connected { link, .. } => fx.push(Effect::Close { link, fault: None }),
+            Event::Connected { link, .. } => m.fx.push(Effect::Close { link, fault: None }),
             _ => {}
         }
         self.after_commit()

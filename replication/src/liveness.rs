@@ -13,7 +13,7 @@
 use menagerie_flaws::{self as flaws, Flaw};
 use menagerie_wire::ServerId;
 
-use crate::effect::{Effect, Effects};
+use crate::effect::Effect;
 use crate::event::Link;
 use crate::fault::{Departure, Outcome, PeerFault};
 use crate::following::{Following, Progress};
@@ -24,30 +24,29 @@ use crate::packet::Packet;
 // The leader's end.
 impl Leading {
     /// The learner at `link` has said something.
-    pub(crate) fn heard_of(&mut self, m: &Member, link: Link, now_ms: u64) {
-        let timeouts = &m.settings.timeouts;
+    pub(crate) fn heard_of(&mut self, m: &Member, link: Link) {
         if let Some(learner) = self.learners.get_mut(&link) {
-            let patience_ms = match learner.stage {
-                Stage::Aligned | Stage::Live => timeouts.sync_ms(),
-                _ => timeouts.init_ms(),
+            let deadline_ms = match learner.stage {
+                Stage::Aligned | Stage::Live => m.sync_deadline_ms(),
+                _ => m.init_deadline_ms(),
             };
-            learner.deadline_ms = learner.deadline_ms.max(now_ms + patience_ms);
+            learner.deadline_ms = learner.deadline_ms.max(deadline_ms);
         }
     }
 
-    pub(crate) fn on_tick(&mut self, m: &Member, now_ms: u64, fx: &mut Effects) -> Outcome {
-        if now_ms < self.half_tick_at_ms {
+    pub(crate) fn on_tick(&mut self, m: &mut Member) -> Outcome {
+        if m.now_ms < self.half_tick_at_ms {
             return Ok(());
         }
-        self.half_tick_at_ms = now_ms + m.settings.timeouts.half_tick_ms();
+        self.half_tick_at_ms = m.now_ms + m.settings.timeouts.half_tick_ms();
         self.half_ticks += 1;
-        self.give_up_phase(now_ms)?;
-        self.cut_off(m, now_ms, fx);
-        self.ping(fx);
+        self.give_up_phase(m)?;
+        self.cut_off(m);
+        self.ping(m);
         if self.phase != Phase::Broadcasting {
             return Ok(());
         }
-        self.watch_progress(m, now_ms)?;
+        self.watch_progress(m)?;
         let alone = self.half_ticks.is_multiple_of(2) && !self.has_quorum(m);
         if alone && !flaws::has(Flaw::LeadsWithoutQuorum) {
             return Err(Departure::QuorumLost);
@@ -55,8 +54,8 @@ impl Leading {
         Ok(())
     }
 
-    fn give_up_phase(&self, now_ms: u64) -> Outcome {
-        let late = now_ms >= self.phase_deadline_ms;
+    fn give_up_phase(&self, m: &Member) -> Outcome {
+        let late = m.now_ms >= self.phase_deadline_ms;
         match self.phase {
             Phase::Broadcasting => Ok(()),
             _ if !late => Ok(()),
@@ -69,36 +68,37 @@ impl Leading {
     }
 
     /// Closes what is silent or does not acknowledge.
-    fn cut_off(&mut self, m: &Member, now_ms: u64, fx: &mut Effects) {
+    fn cut_off(&mut self, m: &mut Member) {
         let sync_ms = m.settings.timeouts.sync_ms();
-        let owes = |since_ms: Option<u64>| since_ms.is_some_and(|at| now_ms - at >= sync_ms);
+        let owes = |since_ms: Option<u64>| since_ms.is_some_and(|at| m.now_ms - at >= sync_ms);
         let mut lost = Vec::new();
         for (link, learner) in &self.learners {
-            if learner.deadline_ms <= now_ms {
+            if learner.deadline_ms <= m.now_ms {
                 lost.push((*link, PeerFault::Silent));
             } else if owes(learner.owes_since_ms) {
                 lost.push((*link, PeerFault::NoProgress));
             }
         }
         for (link, fault) in lost {
-            self.close(link, fault, fx);
+            self.close(m, link, fault);
         }
     }
 
     /// Learners that were sent NEWLEADER live from PINGs; only live ones answer, and are counted.
-    fn ping(&mut self, fx: &mut Effects) {
+    fn ping(&mut self, m: &mut Member) {
         let zxid = self.broadcast.last_proposed();
         for (link, learner) in &mut self.learners {
             if learner.is_forwarded_to() {
                 learner.pings_sent += u64::from(learner.stage == Stage::Live);
-                fx.push(Effect::Send { link: *link, packet: Packet::Ping { zxid } });
+                m.fx.push(Effect::Send { link: *link, packet: Packet::Ping { zxid } });
             }
         }
     }
 
-    fn watch_progress(&self, m: &Member, now_ms: u64) -> Outcome {
+    fn watch_progress(&self, m: &Member) -> Outcome {
         let sync_ms = m.settings.timeouts.sync_ms();
-        let (disk_ms, commit_ms) = (m.log.waiting_ms(now_ms), self.broadcast.waiting_ms(now_ms));
+        let disk_ms = m.log.waiting_ms(m.now_ms);
+        let commit_ms = self.broadcast.waiting_ms(m.now_ms);
         if flaws::has(Flaw::ProgressNotWatched) {
             return Ok(());
         }
@@ -125,15 +125,14 @@ impl Leading {
 impl Following {
     /// The leader has said something, or this node has finished what it was waited for.
     // ZooKeeper: the socket's timeout is initLimit until NEWLEADER, syncLimit afterwards.
-    pub(crate) fn heard_of_leader(&mut self, m: &Member, now_ms: u64) {
-        let timeouts = &m.settings.timeouts;
+    pub(crate) fn heard_of_leader(&mut self, m: &Member) {
         self.deadline_ms = if m.log.is_rebuilding() {
             // The host watches that a stream moves.
             u64::MAX
         } else if self.progress < Progress::Aligned {
-            now_ms + timeouts.init_ms()
+            m.init_deadline_ms()
         } else {
-            now_ms + timeouts.sync_ms()
+            m.sync_deadline_ms()
         };
     }
 
@@ -141,8 +140,8 @@ impl Following {
         self.connect_at_ms.map_or(self.deadline_ms, |at_ms| at_ms.min(self.deadline_ms))
     }
 
-    pub(crate) fn on_tick(&mut self, m: &Member, now_ms: u64, fx: &mut Effects) -> Outcome {
-        if now_ms >= self.deadline_ms {
+    pub(crate) fn on_tick(&mut self, m: &mut Member) -> Outcome {
+        if m.now_ms >= self.deadline_ms {
             let silent_ms = if self.progress < Progress::Aligned {
                 m.settings.timeouts.init_ms()
             } else {
@@ -150,9 +149,9 @@ impl Following {
             };
             return Err(Departure::LeaderSilent(self.leader, silent_ms));
         }
-        if self.connect_at_ms.is_some_and(|at_ms| at_ms <= now_ms) {
+        if self.connect_at_ms.is_some_and(|at_ms| at_ms <= m.now_ms) {
             self.connect_at_ms = None;
-            fx.push(Effect::Connect { leader: self.leader });
+            m.fx.push(Effect::Connect { leader: self.leader });
         }
         Ok(())
     }

@@ -71,7 +71,8 @@ impl Node {
     pub fn new(settings: Settings) -> Self {
         let log = Log::empty(settings.history);
         let (election, committed) = (Election::new(), Zxid::ZERO);
-        let member = Member { settings, log, election, committed, diverged: false };
+        let (now_ms, fx) = (0, Effects::new());
+        let member = Member { settings, log, election, committed, diverged: false, now_ms, fx };
         Self { member, state: State::Unstarted, alone: false, generation: 0 }
     }
 
@@ -184,47 +185,52 @@ impl Node {
         if matches!(self.state, State::Halted) {
             return;
         }
-        self.move_log(&event, now_ms);
-        let outcome = match event {
+        self.member.now_ms = now_ms;
+        std::mem::swap(&mut self.member.fx, fx);
+        if let Err(reason) = self.on_event(event) {
+            self.leave(reason);
+        }
+        std::mem::swap(&mut self.member.fx, fx);
+    }
+
+    fn on_event(&mut self, event: Event) -> Outcome {
+        self.move_log(&event);
+        match event {
             Event::Started(recovered) => {
-                self.on_started(recovered, now_ms, fx);
+                self.on_started(recovered);
                 Ok(())
             }
             Event::Drained { generation, last_logged, epochs } => {
-                self.on_drained(generation, last_logged, epochs, now_ms, fx);
+                self.on_drained(generation, last_logged, epochs);
                 Ok(())
             }
             Event::DiskFailed => Err(Departure::DiskFailed),
             Event::Diverged => self.on_diverged(),
             Event::Notified { from, state, vote, version } => {
-                self.on_notified(from, Heard { vote, state, version }, now_ms, fx)
+                self.on_notified(from, Heard { vote, state, version })
             }
             Event::ElectionLinkUp { peer } => {
-                self.member.election.on_link_up(&self.member.settings, peer, fx);
+                self.member.on_link_up(peer);
                 Ok(())
             }
             Event::ElectionLinkDown { peer } => {
-                let Member { election, settings, .. } = &mut self.member;
-                let won = election.on_link_down(settings, peer, now_ms);
-                self.elected(won, now_ms, fx);
+                let won = self.member.on_link_down(peer);
+                self.elected(won);
                 Ok(())
             }
-            Event::Tick => self.on_tick(now_ms, fx),
+            Event::Tick => self.on_tick(),
             Event::Accepted { .. } | Event::Closed { .. } | Event::Received { .. } => {
-                self.on_link(event, now_ms, fx)
+                self.on_link(event)
             }
-            event => self.on_role_event(event, now_ms, fx),
-        };
-        if let Err(reason) = outcome {
-            self.leave(reason, fx);
+            event => self.on_role_event(event),
         }
     }
 
     /// A completion moves the durable index, whatever has become of the role that asked for it.
-    fn move_log(&mut self, event: &Event, now_ms: u64) {
-        let log = &mut self.member.log;
+    fn move_log(&mut self, event: &Event) {
+        let Member { log, now_ms, .. } = &mut self.member;
         match *event {
-            Event::Logged { zxid } => log.on_logged(zxid, now_ms),
+            Event::Logged { zxid } => log.on_logged(zxid, *now_ms),
             Event::EpochSaved { epochs } => log.on_epoch_saved(epochs),
             Event::Truncated { last_logged } => log.on_truncated(last_logged),
             Event::Installed { zxid } => {
@@ -241,109 +247,96 @@ impl Node {
         Err(Departure::Diverged(following.leader))
     }
 
-    fn on_started(&mut self, recovered: Recovered, now_ms: u64, fx: &mut Effects) {
+    fn on_started(&mut self, recovered: Recovered) {
         assert!(matches!(self.state, State::Unstarted), "a node starts once");
         self.member.log = Log::new(self.member.settings.history, recovered);
         if self.alone {
-            let leading = Leading::alone(&mut self.member, now_ms, fx);
+            let leading = Leading::alone(&mut self.member);
             self.state = State::Leading(Box::new(leading));
         } else {
-            self.look(now_ms, fx);
+            self.look();
         }
     }
 
-    fn on_drained(
-        &mut self,
-        generation: u64,
-        last_logged: Zxid,
-        epochs: Epochs,
-        now_ms: u64,
-        fx: &mut Effects,
-    ) {
+    fn on_drained(&mut self, generation: u64, last_logged: Zxid, epochs: Epochs) {
         assert!(matches!(self.state, State::Draining), "only a role that ended is drained");
         assert!(generation == self.generation, "drain {generation} of {}", self.generation);
         self.member.log.on_drained(last_logged, epochs);
-        self.look(now_ms, fx);
+        self.look();
     }
 
-    fn look(&mut self, now_ms: u64, fx: &mut Effects) {
-        let Member { log, election, settings, committed, .. } = &mut self.member;
+    fn look(&mut self) {
+        let Member { log, committed, .. } = &self.member;
         assert!(log.is_quiet(), "nothing is in flight before the first vote");
         self.state = State::Looking;
         let (mut last, current) = (log.durable(), log.epochs().current);
         if flaws::has(Flaw::StandsForMemory) {
             last = *committed;
         }
-        let won = election.begin(settings, last, current, now_ms, fx);
-        self.elected(won, now_ms, fx);
+        let won = self.member.begin_search(last, current);
+        self.elected(won);
     }
 
-    fn elected(&mut self, won: Option<Vote>, now_ms: u64, fx: &mut Effects) {
+    fn elected(&mut self, won: Option<Vote>) {
         let Some(vote) = won else { return };
         let member = &mut self.member;
-        member.election.end(vote);
+        member.end_search(vote);
         let leads = vote.leader == member.settings.id;
         if leads && member.diverged {
             // The vote is right, as the log is. What would be made of the tree is not.
-            return self.leave(Departure::Unfit, fx);
+            return self.leave(Departure::Unfit);
         }
         self.state = if leads {
-            State::Leading(Box::new(Leading::elected(member, now_ms, fx)))
+            State::Leading(Box::new(Leading::elected(member)))
         } else {
-            State::Following(Box::new(Following::elected(member, vote.leader, now_ms, fx)))
+            State::Following(Box::new(Following::elected(member, vote.leader)))
         };
     }
 
-    fn on_notified(
-        &mut self,
-        from: ServerId,
-        heard: Heard,
-        now_ms: u64,
-        fx: &mut Effects,
-    ) -> Outcome {
-        let Member { election, settings, .. } = &mut self.member;
+    fn on_notified(&mut self, from: ServerId, heard: Heard) -> Outcome {
+        let member = &mut self.member;
         match &mut self.state {
-            State::Unstarted | State::Draining => election.keep(settings, from, heard),
+            State::Unstarted | State::Draining => member.keep_word(from, heard),
             State::Looking => {
-                let won = election.on_notification(settings, from, heard, now_ms, fx);
-                self.elected(won, now_ms, fx);
+                let won = member.on_notification(from, heard);
+                self.elected(won);
             }
             State::Following(following) => {
                 let observing = following.observer;
                 let own = if observing { ServerState::Observing } else { ServerState::Following };
-                election.answer(settings, own, from, heard, fx);
+                member.answer(own, from, heard);
             }
             State::Leading(leading) => {
-                election.answer(settings, ServerState::Leading, from, heard, fx);
-                return leading.on_vote(&self.member, from, heard);
+                member.answer(ServerState::Leading, from, heard);
+                return leading.on_vote(member, from, heard);
             }
             State::Halted => {}
         }
         Ok(())
     }
 
-    fn on_tick(&mut self, now_ms: u64, fx: &mut Effects) -> Outcome {
+    fn on_tick(&mut self) -> Outcome {
         let member = &mut self.member;
         match &mut self.state {
             State::Looking => {
-                let won = member.election.on_tick(&member.settings, now_ms, fx);
-                self.elected(won, now_ms, fx);
+                let won = member.on_search_tick();
+                self.elected(won);
                 Ok(())
             }
-            State::Following(following) => following.on_tick(member, now_ms, fx),
-            State::Leading(leading) if !self.alone => leading.on_tick(member, now_ms, fx),
+            State::Following(following) => following.on_tick(member),
+            State::Leading(leading) if !self.alone => leading.on_tick(member),
             _ => Ok(()),
         }
     }
 
-    fn on_link(&mut self, event: Event, now_ms: u64, fx: &mut Effects) -> Outcome {
+    fn on_link(&mut self, event: Event) -> Outcome {
         let member = &mut self.member;
         match (&mut self.state, event) {
             (State::Leading(leading), Event::Accepted { link }) => {
-                leading.on_accepted(member, link, now_ms);
+                leading.on_accepted(member, link);
             }
             (_, Event::Accepted { link }) => {
-                fx.push(Effect::Close { link, fault: Some(PeerFault::NotLeading) });
+                member.fx.push(Effect::Close { link, fault: Some(PeerFault::NotLeading) });
             }
             (State::Leading(leading), Event::Closed { link }) => {
                 leading.on_closed(link);
@@ -355,25 +348,25 @@ impl Node {
                 return Err(Departure::LeaderGone(following.leader));
             }
             (State::Leading(leading), Event::Received { link, packet }) => {
-                return leading.on_received(member, link, packet, now_ms, fx);
+                return leading.on_received(member, link, packet);
             }
             (State::Following(following), Event::Received { link, packet }) => {
-                return following.on_received(member, link, packet, now_ms, fx);
+                return following.on_received(member, link, packet);
             }
             _ => {}
         }
         Ok(())
     }
 
-    fn on_role_event(&mut self, event: Event, now_ms: u64, fx: &mut Effects) -> Outcome {
+    fn on_role_event(&mut self, event: Event) -> Outcome {
         let member = &mut self.member;
         match &mut self.state {
-            State::Leading(leading) => leading.on_event(member, event, now_ms, fx),
-            State::Following(following) => following.on_event(member, event, now_ms, fx),
+            State::Leading(leading) => leading.on_event(member, event),
+            State::Following(following) => following.on_event(member, event),
             _ => {
                 match event {
                     Event::Connected { link, .. } => {
-                        fx.push(Effect::Close { link, fault: None });
+                        member.fx.push(Effect::Close { link, fault: None });
                     }
                     Event::Propose { zxid, .. } => {
                         panic!("{zxid} is proposed to a node that does not lead");
@@ -386,7 +379,8 @@ impl Node {
     }
 
     /// The role is over: nothing is served, every connection ends, the disk comes to rest.
-    fn leave(&mut self, reason: Departure, fx: &mut Effects) {
+    fn leave(&mut self, reason: Departure) {
+        let fx = &mut self.member.fx;
         fx.push(Effect::StopServing { reason });
         let fault = match reason {
             Departure::LeaderMisbehaved(_, fault) => Some(fault),

@@ -33,7 +33,7 @@
 use menagerie_flaws::{self as flaws, Flaw};
 use menagerie_wire::{Epoch, Zxid};
 
-use crate::effect::{Effect, Effects};
+use crate::effect::Effect;
 use crate::event::{Epochs, Link, LogRead};
 use crate::fault::{Departure, Outcome, PeerFault, Verdict};
 use crate::following::{Following, Progress};
@@ -92,43 +92,37 @@ impl Leading {
     }
 
     /// The learner at `link` has accepted the epoch: bring it to our history.
-    pub(crate) fn synchronize(
-        &mut self,
-        m: &mut Member,
-        link: Link,
-        now_ms: u64,
-        fx: &mut Effects,
-    ) {
+    pub(crate) fn synchronize(&mut self, m: &mut Member, link: Link) {
         let committed = self.committed(m);
         let Ok(learner) = self.learner(link) else { return };
         let (peer, sid) = (learner.last_zxid, learner.sid);
         match choose(&m.log.history, committed, self.epoch, peer) {
             Choice::Diff => {
-                fx.push(Effect::Send { link, packet: Packet::Diff { zxid: committed } });
-                self.align(m, link, peer, now_ms, fx);
+                m.send(link, Packet::Diff { zxid: committed });
+                self.align(m, link, peer);
             }
             Choice::Trunc(to) => {
                 self.broadcast.forget(sid.filter(|_| !flaws::has(Flaw::AcksSurviveTrunc)));
-                fx.push(Effect::Send { link, packet: Packet::Trunc { zxid: to } });
-                self.align(m, link, to, now_ms, fx);
+                m.send(link, Packet::Trunc { zxid: to });
+                self.align(m, link, to);
             }
             Choice::Log => {
                 if let Ok(learner) = self.learner(link) {
                     learner.stage = Stage::ReadingLog { sent: peer, first: true };
-                    fx.push(Effect::ReadLog { link, from: peer });
+                    m.fx.push(Effect::ReadLog { link, from: peer });
                 }
             }
-            Choice::Snap => self.send_snapshot(m, link, now_ms, fx),
+            Choice::Snap => self.send_snapshot(m, link),
         }
     }
 
-    fn send_snapshot(&mut self, m: &mut Member, link: Link, now_ms: u64, fx: &mut Effects) {
+    fn send_snapshot(&mut self, m: &mut Member, link: Link) {
         let zxid = self.committed(m);
         if let Ok(learner) = self.learner(link) {
             let sid = learner.sid;
             self.broadcast.forget(sid);
-            fx.push(Effect::SendSnapshot { link, zxid });
-            self.align(m, link, zxid, now_ms, fx);
+            m.fx.push(Effect::SendSnapshot { link, zxid });
+            self.align(m, link, zxid);
         }
         if let Ok(learner) = self.learner(link) {
             // The stream takes its time; the host watches that it moves.
@@ -142,8 +136,6 @@ impl Leading {
         m: &mut Member,
         link: Link,
         read: Option<LogRead>,
-        now_ms: u64,
-        fx: &mut Effects,
     ) -> Verdict {
         let committed = self.committed(m);
         let Ok(learner) = self.learner(link) else { return Ok(()) };
@@ -153,24 +145,24 @@ impl Leading {
             if !first {
                 return Err(PeerFault::LogGone);
             }
-            self.send_snapshot(m, link, now_ms, fx);
+            self.send_snapshot(m, link);
             return Ok(());
         };
-        learner.deadline_ms = now_ms + m.settings.timeouts.init_ms();
+        learner.deadline_ms = m.init_deadline_ms();
         if first {
-            fx.push(Effect::Send { link, packet: Packet::Diff { zxid: committed } });
+            m.send(link, Packet::Diff { zxid: committed });
         }
         let mut last = sent;
         for (zxid, txn) in txns.into_iter().take_while(|(zxid, _)| *zxid <= committed) {
             last = zxid;
-            fx.push(Effect::Send { link, packet: Packet::Proposal { zxid, txn } });
-            fx.push(Effect::Send { link, packet: Packet::Commit { zxid } });
+            m.send(link, Packet::Proposal { zxid, txn });
+            m.send(link, Packet::Commit { zxid });
         }
         if m.log.history.reaches(last) {
-            self.align(m, link, last, now_ms, fx);
+            self.align(m, link, last);
         } else {
             learner.stage = Stage::ReadingLog { sent: last, first: false };
-            fx.push(Effect::ReadLog { link, from: last });
+            m.fx.push(Effect::ReadLog { link, from: last });
         }
         Ok(())
     }
@@ -178,7 +170,7 @@ impl Leading {
     /// Sends what comes behind `after`, NEWLEADER, and from now on all that happens.
     // ZooKeeper: Leader.startForwarding. What is in flight goes to followers only; observers are
     // informed when it is committed.
-    fn align(&mut self, m: &Member, link: Link, after: Zxid, now_ms: u64, fx: &mut Effects) {
+    fn align(&mut self, m: &mut Member, link: Link, after: Zxid) {
         let committed = self.committed(m);
         let epoch = self.epoch;
         let Ok(learner) = self.learner(link) else { return };
@@ -190,40 +182,39 @@ impl Leading {
                 break;
             }
             let txn = TxnBytes::clone(txn);
-            fx.push(Effect::Send { link, packet: Packet::Proposal { zxid, txn } });
+            m.fx.push(Effect::Send { link, packet: Packet::Proposal { zxid, txn } });
             if in_flight {
                 learner.proposed = zxid;
             } else {
-                fx.push(Effect::Send { link, packet: Packet::Commit { zxid } });
+                m.fx.push(Effect::Send { link, packet: Packet::Commit { zxid } });
             }
         }
         let config = m.settings.membership.text().clone();
-        fx.push(Effect::Send { link, packet: Packet::NewLeader { epoch, config } });
+        m.send(link, Packet::NewLeader { epoch, config });
         learner.stage = Stage::Aligning;
-        learner.deadline_ms = now_ms + m.settings.timeouts.init_ms();
+        learner.deadline_ms = m.init_deadline_ms();
     }
 
     /// The learner at `link` has our history on its disk.
     // ZooKeeper: Leader.waitForNewLeaderAck.
-    pub(crate) fn on_aligned(&mut self, m: &mut Member, link: Link, now_ms: u64, fx: &mut Effects) {
-        let sync_ms = m.settings.timeouts.sync_ms();
+    pub(crate) fn on_aligned(&mut self, m: &mut Member, link: Link) {
         let Ok(learner) = self.learner(link) else { return };
         learner.stage = Stage::Aligned;
-        learner.deadline_ms = now_ms + sync_ms;
+        learner.deadline_ms = m.sync_deadline_ms();
         let voter = learner.follower_at(Stage::Aligned);
         match &mut self.phase {
             Phase::Synchronizing { acked } => {
                 acked.extend(voter);
-                self.establish(m, now_ms, fx);
+                self.establish(m);
             }
-            _ => self.up_to_date(link, now_ms, fx),
+            _ => self.up_to_date(m, link),
         }
     }
 
     /// Once a quorum has the history of this epoch, the reign begins and nothing of that history
     /// can be lost any more.
     // ZooKeeper: Leader.lead, startZkServer; the vote's epoch: ZOOKEEPER-1732.
-    pub(crate) fn establish(&mut self, m: &mut Member, now_ms: u64, fx: &mut Effects) {
+    pub(crate) fn establish(&mut self, m: &mut Member) {
         let Phase::Synchronizing { acked } = &self.phase else { return };
         let agreed = m.settings.membership.quorum().agrees(|id| acked.contains(&id));
         if !agreed && !flaws::has(Flaw::ReignBeforeQuorum) {
@@ -231,23 +222,23 @@ impl Leading {
         }
         self.phase = Phase::Broadcasting;
         m.election.established(self.epoch);
-        m.commit(m.log.last(), fx);
-        fx.push(Effect::Lead { epoch: self.epoch, last_zxid: Zxid::new(self.epoch, 0) });
+        m.commit(m.log.last());
+        m.fx.push(Effect::Lead { epoch: self.epoch, last_zxid: Zxid::new(self.epoch, 0) });
         let aligned: Vec<Link> = self
             .learners
             .iter()
             .filter_map(|(link, learner)| (learner.stage == Stage::Aligned).then_some(*link))
             .collect();
         for link in aligned {
-            self.up_to_date(link, now_ms, fx);
+            self.up_to_date(m, link);
         }
     }
 
-    fn up_to_date(&mut self, link: Link, now_ms: u64, fx: &mut Effects) {
+    fn up_to_date(&mut self, m: &mut Member, link: Link) {
         if let Ok(learner) = self.learner(link) {
             learner.stage = Stage::Live;
-            learner.owes_since_ms = (learner.acked < learner.proposed).then_some(now_ms);
-            fx.push(Effect::Send { link, packet: Packet::UpToDate });
+            learner.owes_since_ms = (learner.acked < learner.proposed).then_some(m.now_ms);
+            m.send(link, Packet::UpToDate);
         }
     }
 }
@@ -268,7 +259,7 @@ impl Following {
         self.begin_receiving(m.log.durable())
     }
 
-    pub(crate) fn on_trunc(&mut self, m: &mut Member, to: Zxid, fx: &mut Effects) -> Verdict {
+    pub(crate) fn on_trunc(&mut self, m: &mut Member, to: Zxid) -> Verdict {
         let (last, committed) = (m.log.durable(), m.committed);
         if to > last {
             return Err(PeerFault::CutBeyondEnd { to, last });
@@ -283,11 +274,11 @@ impl Following {
         if flaws::has(Flaw::TruncIgnored) {
             return Ok(());
         }
-        m.log.truncate(to, fx);
+        m.log.truncate(to, &mut m.fx);
         Ok(())
     }
 
-    pub(crate) fn on_snap(&mut self, m: &mut Member, zxid: Zxid, fx: &mut Effects) -> Verdict {
+    pub(crate) fn on_snap(&mut self, m: &mut Member, zxid: Zxid) -> Verdict {
         let committed = m.committed;
         if zxid < committed {
             return Err(PeerFault::CommittedForgotten { to: zxid, committed });
@@ -297,19 +288,19 @@ impl Following {
         }
         self.begin_receiving(zxid)?;
         let link = self.link.ok_or(PeerFault::Unexpected)?;
-        m.log.receive_snapshot(link, zxid, fx);
+        m.log.receive_snapshot(link, zxid, &mut m.fx);
         Ok(())
     }
 
     /// TRUNC or SNAP is done and durable.
-    pub(crate) fn on_rebuilt(&mut self, m: &mut Member, now_ms: u64, fx: &mut Effects) -> Outcome {
+    pub(crate) fn on_rebuilt(&mut self, m: &mut Member) -> Outcome {
         if m.log.durable() != self.base {
             let fault = PeerFault::CutWhereNothingIs(self.base);
             return Err(Departure::LeaderMisbehaved(self.leader, fault));
         }
-        self.heard_of_leader(m, now_ms);
-        self.log_committed(m, now_ms, fx);
-        self.enter_epoch(m, fx);
+        self.heard_of_leader(m);
+        self.log_committed(m);
+        self.enter_epoch(m);
         Ok(())
     }
 
@@ -334,13 +325,7 @@ impl Following {
         Ok(())
     }
 
-    pub(crate) fn hold_commit(
-        &mut self,
-        m: &mut Member,
-        zxid: Zxid,
-        now_ms: u64,
-        fx: &mut Effects,
-    ) -> Verdict {
+    pub(crate) fn hold_commit(&mut self, m: &mut Member, zxid: Zxid) -> Verdict {
         if self.progress < Progress::Receiving {
             return Err(PeerFault::Unexpected);
         }
@@ -355,95 +340,78 @@ impl Following {
         self.held_committed = zxid;
         if self.progress == Progress::Receiving {
             self.committed_before = zxid;
-            self.log_committed(m, now_ms, fx);
+            self.log_committed(m);
         }
         Ok(())
     }
 
-    pub(crate) fn hold_inform(
-        &mut self,
-        m: &mut Member,
-        zxid: Zxid,
-        txn: TxnBytes,
-        now_ms: u64,
-        fx: &mut Effects,
-    ) -> Verdict {
+    pub(crate) fn hold_inform(&mut self, m: &mut Member, zxid: Zxid, txn: TxnBytes) -> Verdict {
         self.hold_proposal(zxid, txn)?;
-        self.hold_commit(m, zxid, now_ms, fx)
+        self.hold_commit(m, zxid)
     }
 
     /// What was committed before NEWLEADER goes to the log, unless that is being rebuilt.
-    fn log_committed(&mut self, m: &mut Member, now_ms: u64, fx: &mut Effects) {
+    fn log_committed(&mut self, m: &mut Member) {
         if m.log.is_rebuilding() {
             return;
         }
         while self.held.front().is_some_and(|(zxid, _)| *zxid <= self.committed_before) {
             let Some((zxid, txn)) = self.held.pop_front() else { return };
-            m.log.append(zxid, txn, now_ms, fx);
+            m.log.append(zxid, txn, m.now_ms, &mut m.fx);
             m.log.history.trim(zxid);
         }
     }
 
-    pub(crate) fn on_new_leader(
-        &mut self,
-        m: &mut Member,
-        epoch: Epoch,
-        fx: &mut Effects,
-    ) -> Verdict {
+    pub(crate) fn on_new_leader(&mut self, m: &mut Member, epoch: Epoch) -> Verdict {
         if self.progress != Progress::Receiving || epoch != self.epoch {
             return Err(PeerFault::Unexpected);
         }
         self.progress = Progress::EnteringEpoch;
-        self.enter_epoch(m, fx);
+        self.enter_epoch(m);
         Ok(())
     }
 
     /// currentEpoch goes to the disk once the history is there, and not before.
-    pub(crate) fn enter_epoch(&mut self, m: &mut Member, fx: &mut Effects) {
+    pub(crate) fn enter_epoch(&mut self, m: &mut Member) {
         let ready = m.log.is_quiet() || flaws::has(Flaw::EpochBeforeHistory);
         if self.progress == Progress::EnteringEpoch && ready {
-            m.log.save_epochs(Epochs { accepted: self.epoch, current: self.epoch }, fx);
+            m.log.save_epochs(Epochs { accepted: self.epoch, current: self.epoch }, &mut m.fx);
             if flaws::has(Flaw::AckNewLeaderEarly) {
-                self.send(Packet::Ack { zxid: Zxid::new(self.epoch, 0) }, fx);
+                self.send(m, Packet::Ack { zxid: Zxid::new(self.epoch, 0) });
             }
         }
     }
 
-    pub(crate) fn on_epoch_entered(&mut self, m: &Member, now_ms: u64, fx: &mut Effects) {
+    pub(crate) fn on_epoch_entered(&mut self, m: &mut Member) {
         assert!(m.log.is_quiet(), "the history is durable before ACK of NEWLEADER");
         assert!(m.log.epochs().current == self.epoch, "so is currentEpoch");
         assert!(m.log.last() == self.committed_before, "all of the committed history is logged");
         self.progress = Progress::Aligned;
-        self.heard_of_leader(m, now_ms);
-        self.send(Packet::Ack { zxid: Zxid::new(self.epoch, 0) }, fx);
+        self.heard_of_leader(m);
+        self.send(m, Packet::Ack { zxid: Zxid::new(self.epoch, 0) });
     }
 
     /// A quorum has the history: all of it is committed, and clients may be served.
-    pub(crate) fn on_up_to_date(
-        &mut self,
-        m: &mut Member,
-        now_ms: u64,
-        fx: &mut Effects,
-    ) -> Verdict {
+    pub(crate) fn on_up_to_date(&mut self, m: &mut Member) -> Verdict {
         if self.progress != Progress::Aligned {
             return Err(PeerFault::Unexpected);
         }
         self.progress = Progress::Live;
-        self.send(Packet::Ack { zxid: Zxid::new(self.epoch, 0) }, fx);
+        self.send(m, Packet::Ack { zxid: Zxid::new(self.epoch, 0) });
         m.election.established(self.epoch);
-        m.commit(m.log.last(), fx);
+        m.commit(m.log.last());
         for (zxid, txn) in std::mem::take(&mut self.held) {
-            self.log_proposal(m, zxid, txn, now_ms, fx);
+            self.log_proposal(m, zxid, txn);
         }
         if flaws::has(Flaw::InFlightShown) {
-            m.commit(m.log.last(), fx);
+            m.commit(m.log.last());
         }
         if self.held_committed > m.committed {
             self.uncommitted.retain(|zxid| *zxid > self.held_committed);
-            m.commit(self.held_committed, fx);
+            m.commit(self.held_committed);
         }
         let (leader, epoch) = (self.leader, self.epoch);
-        fx.push(if self.observer {
+        m.fx.push(if self.observer {
             Effect::Observe { leader, epoch }
         } else {
             Effect::Follow { leader, epoch }

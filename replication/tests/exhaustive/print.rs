@@ -166,7 +166,8 @@ pub(super) fn node(print: &mut Print<'_>, node: &Node) {
 
 /// An election here ends with the notification that is its outcome, whatever was heard before.
 fn member(print: &mut Print<'_>, member: &Member) {
-    let Member { settings: _, log, election: _, committed, diverged } = member;
+    // Time and effects are those of a step, and none is being taken.
+    let Member { settings: _, log, election: _, committed, diverged, now_ms: _, fx: _ } = member;
     print.zxid(*committed);
     print.word(u64::from(*diverged));
     let Log { history, durable, epochs, saving, rebuilding, waiting_since_ms: _ } = log;
