@@ -8,11 +8,17 @@ use super::*;
 use crate::peer::harness::{self, PATIENCE, next, on_a_core};
 use crate::runtime::mailbox::mailbox;
 
-/// A manager and its mailboxes.
+/// A manager and its mailboxes. Its end is that of the manager.
 struct Node {
     id: ServerId,
     to: Sender<ElectionInput>,
     from: Receiver<ElectionOutput>,
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        self.to.send(ElectionInput::Stop);
+    }
 }
 
 /// Bound ports of members 1, 2, …; of the last ones there may be no manager.
@@ -78,14 +84,13 @@ fn three_members_find_each_other_whoever_dials_first() {
     on_a_core(|| async {
         for order in [[1, 2, 3], [3, 2, 1], [2, 3, 1]] {
             let mut ensemble = Ensemble::new(3);
-            let mut nodes = order.map(|id| ensemble.start(id));
+            let nodes = order.map(|id| ensemble.start(id));
             for (one, other) in [(0, 1), (0, 2), (1, 2)] {
                 nodes[one].say(&nodes[other], 7);
                 nodes[other].hears(nodes[one].id, 7).await;
                 nodes[other].say(&nodes[one], 8);
                 nodes[one].hears(nodes[other].id, 8).await;
             }
-            nodes.iter_mut().for_each(|node| node.to.send(ElectionInput::Stop));
         }
     });
 }
@@ -134,7 +139,6 @@ fn the_smaller_id_hangs_up_and_waits_to_be_called() {
         small.hears(peer, 3).await;
         drop(back);
         small.sees(ElectionOutput::Down { peer }).await;
-        small.to.send(ElectionInput::Stop);
     });
 }
 
@@ -154,8 +158,6 @@ fn only_the_newest_message_waits_for_a_peer_that_is_away() {
         let first = ElectionOutput::Received { from: large.id, notification: vote(3) };
         assert_eq!(next(&small.from).await, first);
         large.sees(ElectionOutput::Up { peer }).await;
-        small.to.send(ElectionInput::Stop);
-        large.to.send(ElectionInput::Stop);
     });
 }
 
@@ -182,8 +184,6 @@ fn a_member_whose_name_does_not_resolve_is_down_and_holds_nobody_up() {
             down |= output == ElectionOutput::Down { peer };
             up |= output == ElectionOutput::Up { peer: two.id };
         }
-        one.to.send(ElectionInput::Stop);
-        two.to.send(ElectionInput::Stop);
     });
 }
 
@@ -195,13 +195,11 @@ fn a_peer_that_comes_back_hears_the_last_message_again() {
             let (one, other) = (ensemble.start(stays), ensemble.start(leaves));
             one.say(&other, 4);
             other.hears(one.id, 4).await;
-            other.to.send(ElectionInput::Stop);
-            one.sees(ElectionOutput::Down { peer: other.id }).await;
+            drop(other);
+            one.sees(ElectionOutput::Down { peer: ServerId(leaves) }).await;
             let other = ensemble.start(leaves);
             other.hears(one.id, 4).await;
             one.sees(ElectionOutput::Up { peer: other.id }).await;
-            one.to.send(ElectionInput::Stop);
-            other.to.send(ElectionInput::Stop);
         }
     });
 }
@@ -253,8 +251,6 @@ fn hostile_bytes_end_their_own_connection_and_no_other() {
             }
         }
         assert!(!disturbed, "the connection between members was not touched");
-        one.to.send(ElectionInput::Stop);
-        two.to.send(ElectionInput::Stop);
     });
 }
 
@@ -274,8 +270,6 @@ fn a_second_caller_with_a_members_id_takes_its_place_and_loses_it_again() {
         one.hears(two.id, 5).await;
         one.say(&two, 6);
         two.hears(one.id, 6).await;
-        one.to.send(ElectionInput::Stop);
-        two.to.send(ElectionInput::Stop);
     });
 }
 
@@ -291,7 +285,6 @@ fn a_message_that_cannot_be_read_is_passed_over() {
         words.put_int(0);
         harness::says_and_is_cut_off(ensemble.address(1), member_says(2, &words)).await;
         one.hears(ServerId(2), 2).await;
-        one.to.send(ElectionInput::Stop);
     });
 }
 
@@ -308,7 +301,5 @@ fn callers_who_say_nothing_make_way_for_members() {
         two.say(&one, 1);
         one.hears(two.id, 1).await;
         drop(silent);
-        one.to.send(ElectionInput::Stop);
-        two.to.send(ElectionInput::Stop);
     });
 }

@@ -24,10 +24,16 @@ use crate::store::send_snapshot;
 const LEADER: ServerId = ServerId(1);
 const LEARNER: ServerId = ServerId(2);
 
-/// A quorum port and its mailboxes.
+/// A quorum port and its mailboxes. Its end is that of the port.
 struct Port {
     to: Sender<LearnerInput>,
     from: Receiver<LearnerOutput>,
+}
+
+impl Drop for Port {
+    fn drop(&mut self) {
+        self.to.send(LearnerInput::Stop);
+    }
 }
 
 /// A leader's port and the address it listens on when it is told to.
@@ -63,6 +69,14 @@ impl Leader {
         Self { port: start(config.clone()), address, config }
     }
 
+    /// A leader, a learner that is only a socket, and the link to it.
+    async fn called(change: impl FnOnce(&mut LearnerLinkConfig)) -> (Self, TcpStream, Link) {
+        let leader = Self::new(change);
+        leader.listen().await;
+        let (caller, link) = leader.caller().await;
+        (leader, caller, link)
+    }
+
     async fn listen(&self) {
         self.port.to.send(LearnerInput::Listen);
         let LearnerOutput::Listening { addresses } = next(&self.port.from).await else { panic!() };
@@ -85,17 +99,19 @@ impl Leader {
         (caller, link)
     }
 
-    /// Ports of both, and the numbers of the link between them.
-    async fn with_learner(&self) -> (Port, Link, Link) {
-        self.listen().await;
-        let learner = start(self.config.clone());
+    /// A leader and a learner's port, and the numbers of the link between them.
+    async fn with_learner() -> (Self, Port, Link, Link) {
+        let leader = Self::new(|_| {});
+        leader.listen().await;
+        let learner = start(leader.config.clone());
         learner.to.send(LearnerInput::Connect { leader: LEADER });
         let output = next(&learner.from).await;
         let LearnerOutput::Connected { leader: LEADER, link } = output else {
             panic!("{output:?}")
         };
         learner.to.send(LearnerInput::Send { link, packet: introduction(LEARNER) });
-        (learner, self.accepted().await, link)
+        let accepted = leader.accepted().await;
+        (leader, learner, accepted, link)
     }
 }
 
@@ -142,8 +158,7 @@ fn bytes(packet: &Packet) -> Vec<u8> {
 #[test]
 fn packets_arrive_in_the_order_in_which_they_were_sent() {
     on_a_core(|| async {
-        let leader = Leader::new(|_| {});
-        let (learner, to_learner, to_leader) = leader.with_learner().await;
+        let (leader, learner, to_learner, to_leader) = Leader::with_learner().await;
         let size = |zxid: i64| usize::try_from(zxid * 37 % 5_000).unwrap();
         for zxid in 1..=500 {
             let packet = proposal(zxid, size(zxid));
@@ -158,8 +173,6 @@ fn packets_arrive_in_the_order_in_which_they_were_sent() {
         }
         leader.port.to.send(LearnerInput::WhenRoom { link: to_learner });
         assert!(matches!(next(&leader.port.from).await, LearnerOutput::Room { .. }));
-        learner.to.send(LearnerInput::Stop);
-        leader.port.to.send(LearnerInput::Stop);
     });
 }
 
@@ -177,7 +190,6 @@ fn the_door_is_open_only_while_somebody_leads() {
             leader.port.to.send(LearnerInput::Close { link });
             leader.port.to.send(LearnerInput::StopListening);
         }
-        leader.port.to.send(LearnerInput::Stop);
     });
 }
 
@@ -189,7 +201,6 @@ fn a_port_that_is_taken_is_reported() {
         leader.port.to.send(LearnerInput::Listen);
         let output = next(&leader.port.from).await;
         assert!(matches!(output, LearnerOutput::CannotListen { .. }), "{output:?}");
-        leader.port.to.send(LearnerInput::Stop);
     });
 }
 
@@ -198,9 +209,7 @@ fn a_link_is_not_read_while_too_much_of_it_is_not_looked_at() {
     const PACKET_BYTES: usize = 1 << 20;
     const PACKETS: i64 = 64;
     on_a_core(|| async {
-        let leader = Leader::new(|_| {});
-        leader.listen().await;
-        let (mut caller, from) = leader.caller().await;
+        let (leader, mut caller, from) = Leader::called(|_| {}).await;
         let (sent, said) = mailbox();
         let thread = thread::spawn(move || {
             for zxid in 1..=PACKETS {
@@ -232,7 +241,6 @@ fn a_link_is_not_read_while_too_much_of_it_is_not_looked_at() {
         }
         while next(&said).await != PACKETS {}
         drop((thread.join().unwrap(), other.join().unwrap().unwrap()));
-        leader.port.to.send(LearnerInput::Stop);
     });
 }
 
@@ -268,7 +276,6 @@ fn an_attempt_to_reach_a_leader_takes_no_longer_than_it_may() {
         sleep(4 * TICK).await;
         assert!(leader.port.from.try_receive().is_none());
         leader.port.to.send(LearnerInput::Close { link });
-        leader.port.to.send(LearnerInput::Stop);
     });
 }
 
@@ -276,9 +283,8 @@ fn an_attempt_to_reach_a_leader_takes_no_longer_than_it_may() {
 fn a_peer_that_spoke_while_this_process_stood_still_was_not_silent() {
     on_a_core(|| async {
         let silence = Duration::from_secs(1);
-        let leader = Leader::new(|config| config.init_timeout = silence);
-        leader.listen().await;
-        let (mut caller, link) = leader.caller().await;
+        let (leader, mut caller, link) =
+            Leader::called(|config| config.init_timeout = silence).await;
         sleep(2 * TICK).await;
         caller.write_all(&bytes(&ack(7))).unwrap();
         // The whole core stands still.
@@ -287,7 +293,6 @@ fn a_peer_that_spoke_while_this_process_stood_still_was_not_silent() {
         assert_eq!(leader.port.received(link).await, ack(7));
         assert!(leader.port.from.try_receive().is_none(), "it is still there");
         assert!(matches!(leader.port.closed(link).await, Closed::Silent { .. }));
-        leader.port.to.send(LearnerInput::Stop);
     });
 }
 
@@ -300,8 +305,7 @@ fn stream_byte(at: usize) -> u8 {
 fn a_snapshot_of_20_mb_goes_between_packets_portion_by_portion() {
     const LEN: usize = 20 << 20;
     on_a_core(|| async {
-        let leader = Leader::new(|_| {});
-        let (learner, to_learner, to_leader) = leader.with_learner().await;
+        let (leader, learner, to_learner, to_leader) = Leader::with_learner().await;
         let (writer, pieces) = pieces();
         let thread = thread::spawn(move || {
             let stream: Vec<u8> = (0..LEN).map(stream_byte).collect();
@@ -331,16 +335,13 @@ fn a_snapshot_of_20_mb_goes_between_packets_portion_by_portion() {
         assert_eq!(learner.received(to_leader).await, ack(10));
         assert!(matches!(next(&leader.port.from).await, LearnerOutput::SnapshotSent { .. }));
         assert_eq!(thread.join().unwrap(), Ok(()));
-        learner.to.send(LearnerInput::Stop);
-        leader.port.to.send(LearnerInput::Stop);
     });
 }
 
 #[test]
 fn a_tree_crosses_a_link_as_apache_writes_it() {
     on_a_core(|| async {
-        let leader = Leader::new(|_| {});
-        let (learner, link, to_leader) = leader.with_learner().await;
+        let (leader, learner, link, to_leader) = Leader::with_learner().await;
         let mut tree = Tree::new();
         for at in 0..3_000 {
             let (acl, data) = ([Acl::world(31)], vec![7; at % 300]);
@@ -370,17 +371,14 @@ fn a_tree_crosses_a_link_as_apache_writes_it() {
         assert_eq!(thread.join().unwrap(), Ok(()));
         leader.port.to.send(LearnerInput::Send { link, packet: ack(8) });
         assert_eq!(learner.received(to_leader).await, ack(8), "packets go on behind the stream");
-        learner.to.send(LearnerInput::Stop);
-        leader.port.to.send(LearnerInput::Stop);
     });
 }
 
 #[test]
 fn a_receiver_that_does_not_move_is_cut_and_frees_the_snapshot() {
     on_a_core(|| async {
-        let leader = Leader::new(|config| config.stuck_timeout = Duration::from_millis(300));
-        leader.listen().await;
-        let (_caller, link) = leader.caller().await;
+        let (leader, _caller, link) =
+            Leader::called(|config| config.stuck_timeout = Duration::from_millis(300)).await;
         let (writer, pieces) = pieces();
         let thread = thread::spawn(move || {
             // Without end: only a bounded way lets go of it.
@@ -391,34 +389,29 @@ fn a_receiver_that_does_not_move_is_cut_and_frees_the_snapshot() {
         let reason = leader.port.closed(link).await;
         assert!(matches!(reason, Closed::Stuck { .. }), "{reason}");
         assert!(thread.join().unwrap() < 64 << 20, "more than kernel and link may hold");
-        leader.port.to.send(LearnerInput::Stop);
     });
 }
 
 #[test]
 fn a_snapshot_that_breaks_off_ends_the_link() {
     on_a_core(|| async {
-        let leader = Leader::new(|_| {});
-        leader.listen().await;
-        let (_caller, link) = leader.caller().await;
+        let (leader, _caller, link) = Leader::called(|_| {}).await;
         let (writer, pieces) = pieces();
         writer.write(b"half a record").unwrap();
         drop(writer);
         leader.port.to.send(LearnerInput::SendSnapshot { link, zxid: Zxid(1), pieces });
         let reason = leader.port.closed(link).await;
         assert!(matches!(reason, Closed::BrokenOff), "{reason}");
-        leader.port.to.send(LearnerInput::Stop);
     });
 }
 
 #[test]
 fn a_peer_for_whom_too_much_waits_is_cut() {
     on_a_core(|| async {
-        let leader = Leader::new(|config| {
+        let (leader, _caller, link) = Leader::called(|config| {
             (config.packet_bytes_max, config.waiting_bytes_max) = (1 << 20, 4 << 20);
-        });
-        leader.listen().await;
-        let (_caller, link) = leader.caller().await;
+        })
+        .await;
         // More than the limit and what the kernel holds.
         let packet = proposal(1, 1 << 20);
         for _ in 0..64 {
@@ -426,27 +419,23 @@ fn a_peer_for_whom_too_much_waits_is_cut() {
         }
         let reason = leader.port.closed(link).await;
         assert!(matches!(reason, Closed::Full { bytes_max: 4_194_304, .. }), "{reason}");
-        leader.port.to.send(LearnerInput::Stop);
     });
 }
 
 #[test]
 fn a_silent_peer_is_cut() {
     on_a_core(|| async {
-        let leader = Leader::new(|config| config.init_timeout = Duration::from_millis(100));
-        leader.listen().await;
-        let (_caller, link) = leader.caller().await;
+        let (leader, _caller, link) =
+            Leader::called(|config| config.init_timeout = Duration::from_millis(100)).await;
         let reason = leader.port.closed(link).await;
         assert!(matches!(reason, Closed::Silent { ms: 100.. }), "{reason}");
-        leader.port.to.send(LearnerInput::Stop);
     });
 }
 
 #[test]
 fn the_end_of_a_link_is_reported_once_and_our_own_closing_never() {
     on_a_core(|| async {
-        let leader = Leader::new(|_| {});
-        let (learner, to_learner, to_leader) = leader.with_learner().await;
+        let (leader, learner, to_learner, to_leader) = Leader::with_learner().await;
         learner.to.send(LearnerInput::Close { link: to_leader });
         learner.to.send(LearnerInput::Send { link: to_leader, packet: ack(1) });
         let reason = leader.port.closed(to_learner).await;
@@ -459,16 +448,13 @@ fn the_end_of_a_link_is_reported_once_and_our_own_closing_never() {
         let output = next(&learner.from).await;
         let LearnerOutput::Connected { link, .. } = output else { panic!("{output:?}") };
         assert_ne!(link, to_leader, "a number is never used again");
-        learner.to.send(LearnerInput::Stop);
-        leader.port.to.send(LearnerInput::Stop);
     });
 }
 
 #[test]
 fn hostile_bytes_end_their_own_connection_and_no_link() {
     on_a_core(|| async {
-        let leader = Leader::new(|_| {});
-        let (learner, to_learner, to_leader) = leader.with_learner().await;
+        let (leader, learner, to_learner, to_leader) = Leader::with_learner().await;
         let mut huge = Vec::new();
         huge.put_int(PacketType::FollowerInfo as i32);
         huge.put_long(0);
@@ -490,20 +476,15 @@ fn hostile_bytes_end_their_own_connection_and_no_link() {
         assert_eq!(learner.received(to_leader).await, ack(5));
         learner.to.send(LearnerInput::Send { link: to_leader, packet: ack(6) });
         assert_eq!(leader.port.received(to_learner).await, ack(6), "nobody else was heard of");
-        learner.to.send(LearnerInput::Stop);
-        leader.port.to.send(LearnerInput::Stop);
     });
 }
 
 #[test]
 fn a_member_that_says_what_nobody_says_is_cut() {
     on_a_core(|| async {
-        let leader = Leader::new(|_| {});
-        leader.listen().await;
-        let (mut caller, link) = leader.caller().await;
+        let (leader, mut caller, link) = Leader::called(|_| {}).await;
         caller.write_all(&[0xff; 64]).unwrap();
         let reason = leader.port.closed(link).await;
         assert!(matches!(reason, Closed::Peer(_)), "{reason}");
-        leader.port.to.send(LearnerInput::Stop);
     });
 }
