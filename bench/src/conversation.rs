@@ -27,6 +27,13 @@ pub struct Note {
     pub sequence: u64,
 }
 
+impl Note {
+    /// A request whose reply has nothing to be checked against.
+    pub const fn plain(operation: Operation, due: Nanos) -> Self {
+        Self { operation, due, key: 0, version_min: 0, sequence: 0 }
+    }
+}
+
 #[derive(Clone, Copy, Debug)]
 struct InFlight {
     xid: Xid,
@@ -37,7 +44,9 @@ struct InFlight {
 pub struct Conversation {
     in_flight: VecDeque<InFlight>,
     last_xid: i32,
+    /// Of replies and events.
     last_zxid: Zxid,
+    last_reply_zxid: Zxid,
 }
 
 impl Conversation {
@@ -62,8 +71,24 @@ impl Conversation {
         self.in_flight.iter_mut().map(|in_flight| &mut in_flight.note)
     }
 
-    /// Judges the zxid of a reply or event. Those that belong to no state carry 0 or less.
+    /// Judges the zxid of a reply. Those that belong to no state carry 0 or less.
     pub fn see(&mut self, zxid: Zxid) -> Result<(), Violation> {
+        self.last_reply_zxid = self.last_reply_zxid.max(zxid);
+        self.move_to(zxid)
+    }
+
+    /// Judges the zxid of an event: no reply before it may show a state that holds its change.
+    /// Events that setWatches makes, and those of old servers, carry 0 or less.
+    pub fn see_event(&mut self, zxid: Zxid) -> Result<(), Violation> {
+        let reply = self.last_reply_zxid;
+        self.move_to(zxid)?;
+        if zxid > Zxid::ZERO && zxid <= reply {
+            return Err(Violation::EventOvertaken { event: zxid.0, reply: reply.0 });
+        }
+        Ok(())
+    }
+
+    fn move_to(&mut self, zxid: Zxid) -> Result<(), Violation> {
         if zxid <= Zxid::ZERO {
             return Ok(());
         }
@@ -94,8 +119,7 @@ mod tests {
     use super::*;
 
     fn note(key: u32) -> Note {
-        let operation = Operation::Read;
-        Note { operation, due: Nanos(0), key, version_min: 0, sequence: 0 }
+        Note { key, ..Note::plain(Operation::Read, Nanos(0)) }
     }
 
     fn conversation(requests: u32) -> Conversation {
@@ -141,6 +165,20 @@ mod tests {
         let violation = Violation::ZxidWentBack { before: 5, after: 4 };
         assert_eq!(conversation.see(Zxid(4)), Err(violation));
         assert_eq!(conversation.see(Zxid(6)), Ok(()));
+    }
+
+    #[test]
+    fn an_event_comes_before_the_state_that_it_tells_of() {
+        let mut conversation = conversation(0);
+        assert_eq!(conversation.see(Zxid(5)), Ok(()));
+        assert_eq!(conversation.see_event(Zxid(6)), Ok(()));
+        assert_eq!(conversation.see_event(Zxid(6)), Ok(()), "two events of one multi");
+        assert_eq!(conversation.see_event(Zxid(-1)), Ok(()));
+        assert_eq!(conversation.see(Zxid(6)), Ok(()));
+        let violation = Violation::EventOvertaken { event: 6, reply: 6 };
+        assert_eq!(conversation.see_event(Zxid(6)), Err(violation));
+        let violation = Violation::ZxidWentBack { before: 6, after: 4 };
+        assert_eq!(conversation.see_event(Zxid(4)), Err(violation));
     }
 
     #[test]

@@ -19,6 +19,8 @@ pub enum BenchError {
     Connect { server: SocketAddr, source: io::Error },
     #[error("{server} refused to open a session")]
     Refused { server: SocketAddr },
+    #[error("{0}")]
+    Usage(String),
     #[error("{server} went away: connection {connection}, {in_flight} requests unanswered ({why})")]
     WentAway { server: SocketAddr, connection: usize, in_flight: usize, why: io::Error },
     #[error("{server} is silent on connection {connection} since {seconds} s")]

@@ -253,6 +253,8 @@ fn take_replies(
         let header = ReplyHeader::decode(&mut reader).map_err(jute)?;
         if header.xid == Xid::NOTIFICATION {
             let event = WatcherEvent::decode_body(header.zxid, reader.rest()).map_err(jute)?;
+            let judged = connection.conversation.see_event(header.zxid);
+            violations.judge(connection.index, judged);
             driver.on_event(connection, event, received, violations);
         } else if let Some(note) = connection.take_reply(&header, violations) {
             let reply = Reply { header, body: reader.rest(), received };

@@ -18,17 +18,42 @@ pub enum Operation {
     Write,
     /// From a change to the moment a watcher heard of it.
     Event,
+    /// From a round of changes to the first of its events.
+    FirstEvent,
+    /// From a round of changes to the half of its events.
+    MedianEvent,
+    /// From a round of changes to 99 of 100 of its events.
+    P99Event,
+    /// From a round of changes to the last of its events.
+    LastEvent,
 }
 
 impl Operation {
-    pub const ALL: [Self; 3] = [Self::Read, Self::Write, Self::Event];
+    pub const ALL: [Self; 7] = [
+        Self::Read,
+        Self::Write,
+        Self::Event,
+        Self::FirstEvent,
+        Self::MedianEvent,
+        Self::P99Event,
+        Self::LastEvent,
+    ];
 
     pub const fn name(self) -> &'static str {
         match self {
             Self::Read => "read",
             Self::Write => "write",
             Self::Event => "event",
+            Self::FirstEvent => "first_event",
+            Self::MedianEvent => "median_event",
+            Self::P99Event => "p99_event",
+            Self::LastEvent => "last_event",
         }
+    }
+
+    /// Something that a server did, and no second look at what another kind counts already.
+    const fn is_work(self) -> bool {
+        matches!(self, Self::Read | Self::Write | Self::Event)
     }
 }
 
@@ -44,26 +69,23 @@ struct Series {
     answered: u64,
 }
 
+/// An empty histogram of nanoseconds.
+pub fn histogram() -> Histogram<u64> {
+    Histogram::new_with_bounds(LATENCY_NS_MIN, LATENCY_NS_MAX, SIGNIFICANT_DIGITS)
+        .expect("the bounds are constants that a histogram accepts")
+}
+
 /// Records what falls into the window; before [`Recorder::open`] nothing does.
 pub struct Recorder {
-    series: [Series; 3],
+    series: [Series; Operation::ALL.len()],
     start: Nanos,
     end: Nanos,
 }
 
 impl Default for Recorder {
     fn default() -> Self {
-        let series = || Series {
-            latency_ns: Histogram::new_with_bounds(
-                LATENCY_NS_MIN,
-                LATENCY_NS_MAX,
-                SIGNIFICANT_DIGITS,
-            )
-            .expect("the bounds are constants that a histogram accepts"),
-            errors: 0,
-            answered: 0,
-        };
-        Self { series: [series(), series(), series()], start: Nanos(u64::MAX), end: Nanos(0) }
+        let series = |_| Series { latency_ns: histogram(), errors: 0, answered: 0 };
+        Self { series: Operation::ALL.map(series), start: Nanos(u64::MAX), end: Nanos(0) }
     }
 }
 
@@ -105,9 +127,14 @@ impl Recorder {
         self.end.since(self.start)
     }
 
-    /// Operations answered inside the window.
+    /// Operations answered inside the window, of all kinds that are work.
     pub fn answered(&self) -> u64 {
-        self.series.iter().map(|series| series.answered).sum()
+        Operation::ALL.into_iter().filter(|kind| kind.is_work()).map(|k| self.answered_of(k)).sum()
+    }
+
+    /// Operations of one kind answered inside the window.
+    pub fn answered_of(&self, operation: Operation) -> u64 {
+        self.series[operation as usize].answered
     }
 
     /// One entry per kind that occurred.

@@ -14,6 +14,7 @@ pub mod connection;
 pub mod conversation;
 pub mod cpu;
 pub mod error;
+pub mod flags;
 pub mod fleet;
 pub mod framed;
 pub mod grown_tree;

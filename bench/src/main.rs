@@ -16,6 +16,7 @@ use menagerie_bench::{BenchError, Scenario, scenario};
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 const EXIT_FAILURE: u8 = 1;
+const EXIT_USAGE: u8 = 2;
 const EXIT_VIOLATION: u8 = 3;
 
 /// Load and latency of servers that speak ZooKeeper's client protocol
@@ -35,6 +36,8 @@ enum Command {
     Mixed(scenario::Mixed),
     /// Many small nodes: creates per second, memory per node
     Fill(scenario::Fill),
+    /// Watches and their events: from a write to the last of all who watch
+    Watch(scenario::Watch),
     /// From the start of a server to its first answer
     Restart(scenario::Restart),
     /// Two servers under the same load, taking turns
@@ -50,6 +53,7 @@ impl Command {
         match self {
             Self::Mixed(scenario) => scenario,
             Self::Fill(scenario) => scenario,
+            Self::Watch(scenario) => scenario,
             Self::Restart(scenario) => scenario,
             Self::Compare(scenario) => scenario,
             Self::Disk(scenario) => scenario,
@@ -68,7 +72,8 @@ fn main() -> ExitCode {
         Err(error) => {
             // Nothing is left to do when even standard error is closed.
             let _ = writeln!(io::stderr(), "menagerie-bench: {error}");
-            ExitCode::from(EXIT_FAILURE)
+            let usage = matches!(error, BenchError::Usage(_));
+            ExitCode::from(if usage { EXIT_USAGE } else { EXIT_FAILURE })
         }
     }
 }

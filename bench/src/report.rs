@@ -1,8 +1,9 @@
 //! The result of a run, as text for people and as JSON for scripts.
 //!
 //! The JSON of every scenario has one shape, so that what reads one reads all:
-//! `{scenario, conditions, operations: {read|write|event: {count, errors, per_second,
-//! latency_us: {p50, p90, p99, p99_9, max}}}, check: {violations}, client_cpu_s}`, with
+//! `{scenario, conditions, operations: {read|write|event|…: {count, errors, per_second,
+//! latency_us: {p50, p90, p99, p99_9, max}}}, check: {violations}, client_cpu_s,
+//! client_cpu_share}`, with
 //! `server_cpu_s` and `ops_per_server_cpu_s` where the server's process is known, and `figures`
 //! for what only one scenario measures. Units stand in the names.
 
@@ -25,6 +26,9 @@ pub struct Report {
     pub check: Check,
     /// CPU time of this process inside the measured window.
     pub client_cpu_s: f64,
+    /// The same as a part of the window: near 1 the generator, which has one thread for the load,
+    /// is what was measured.
+    pub client_cpu_share: f64,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub server_cpu_s: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -99,6 +103,7 @@ impl Report {
             operations: BTreeMap::new(),
             check: Check::default(),
             client_cpu_s: 0.0,
+            client_cpu_share: 0.0,
             server_cpu_s: None,
             ops_per_server_cpu_s: None,
             figures: BTreeMap::new(),
@@ -124,6 +129,8 @@ impl Report {
             self.operations.insert(operation.name(), report);
         }
         self.client_cpu_s = cpu.client.as_secs_f64();
+        let window = recorder.window().as_secs_f64().max(f64::MIN_POSITIVE);
+        self.client_cpu_share = (self.client_cpu_s / window * 1000.0).round() / 1000.0;
         self.server_cpu_s = cpu.server.map(|server| server.as_secs_f64());
         self.ops_per_server_cpu_s = self
             .server_cpu_s
@@ -148,6 +155,7 @@ impl fmt::Display for Report {
             writeln!(f, "violation: {described}")?;
         }
         write!(f, "violations {}, client CPU {:.2} s", self.check.violations, self.client_cpu_s)?;
+        write!(f, " ({:.0} % of the time)", self.client_cpu_share * 100.0)?;
         if let Some(server_cpu_s) = self.server_cpu_s {
             write!(f, ", server CPU {server_cpu_s:.2} s")?;
         }
@@ -163,7 +171,7 @@ impl Report {
         if !self.operations.is_empty() {
             writeln!(
                 f,
-                "{:<6} {:>10} {:>7} {:>10}  {:>9} {:>9} {:>9} {:>9} {:>9}  (µs)",
+                "{:<12} {:>10} {:>7} {:>10}  {:>9} {:>9} {:>9} {:>9} {:>9}  (µs)",
                 "", "count", "errors", "per_second", "p50", "p90", "p99", "p99.9", "max"
             )?;
         }
@@ -172,7 +180,7 @@ impl Report {
             let LatencyReport { p50, p90, p99, p99_9, max } = latency_us;
             writeln!(
                 f,
-                "{name:<6} {count:>10} {errors:>7} {per_second:>10.0}  \
+                "{name:<12} {count:>10} {errors:>7} {per_second:>10.0}  \
                  {p50:>9.1} {p90:>9.1} {p99:>9.1} {p99_9:>9.1} {max:>9.1}"
             )?;
         }

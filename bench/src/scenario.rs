@@ -12,6 +12,7 @@ mod echo;
 mod fill;
 mod mixed;
 mod restart;
+mod watch;
 
 pub use compare::Compare;
 pub use disk::Disk;
@@ -19,6 +20,7 @@ pub use echo::Echo;
 pub use fill::Fill;
 pub use mixed::Mixed;
 pub use restart::Restart;
+pub use watch::Watch;
 
 /// A measurement with its arguments.
 pub trait Scenario {

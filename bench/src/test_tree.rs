@@ -9,6 +9,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use menagerie_wire::OpCode;
 use menagerie_wire::data::{Acl, perms};
+use menagerie_wire::jute::{Encode, Put as _};
 use menagerie_wire::proto::{Create, PathVersion};
 
 use crate::clock::Nanos;
@@ -17,12 +18,21 @@ use crate::conversation::Note;
 use crate::error::BenchError;
 use crate::fleet::Fleet;
 use crate::latency::Recorder;
-use crate::sequence::{SendNumbered, Sequence};
+use crate::random::Random;
+use crate::sequence::{OnEach, SendNumbered, Sequence};
 
 /// A path that no other run uses.
 pub fn unique_root() -> String {
     let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     format!("/menagerie-bench-{}-{:x}", std::process::id(), since_epoch.as_millis())
+}
+
+/// A path of 13 bytes that no other run uses, where the length of paths matters.
+pub fn unique_short_root() -> String {
+    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let nanos = u64::try_from(since_epoch.as_nanos()).unwrap_or_default();
+    let mut random = Random::seeded(nanos ^ (u64::from(std::process::id()) << 32));
+    format!("/{:012x}", random.next() >> 16)
 }
 
 /// Creates the root, empty.
@@ -72,6 +82,40 @@ pub fn delete<P: AsRef<str>>(
         connection.send(OpCode::Delete, &body, note);
     };
     run(fleet, Sequence::new(count, depth, delete, Recorder::default())).map(drop)
+}
+
+/// Sends requests 0 to `count` on each of the first `connections`, and wants them all to succeed.
+pub fn on_each<S: SendNumbered>(
+    fleet: &mut Fleet,
+    connections: usize,
+    count: u32,
+    depth: usize,
+    send: S,
+) -> Result<(), BenchError> {
+    let mut requests = OnEach::new(connections, count, depth, send);
+    fleet.run(&mut requests, None)?;
+    if requests.failed > 0 {
+        let (failed, code) = (requests.failed, requests.last_error);
+        return Err(BenchError::TestTree { failed, count, code });
+    }
+    Ok(())
+}
+
+/// Brings every connection to a state that holds what was done so far: servers may lag.
+pub fn sync(fleet: &mut Fleet, root: &str) -> Result<(), BenchError> {
+    let sync = |_: u32, connection: &mut Connection, note: Note| {
+        connection.send(OpCode::Sync, &OnePath(root), note);
+    };
+    on_each(fleet, fleet.len(), 1, 1, sync)
+}
+
+/// The body of a request that only names a path.
+struct OnePath<'a>(&'a str);
+
+impl Encode for OnePath<'_> {
+    fn encode(&self, out: &mut Vec<u8>) {
+        out.put_string(self.0);
+    }
 }
 
 fn run<S: SendNumbered>(

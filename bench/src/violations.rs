@@ -20,8 +20,16 @@ pub enum Violation {
     ForeignValue { key: u32, version: i32 },
     /// A reply must decode as the answer to its request.
     Undecodable { key: u32 },
-    /// An event for a watch that nobody set.
+    /// An event for a watch that nobody set, or without a change of what is watched.
     UnexpectedEvent,
+    /// Events of one kind for one path: a watch hears of each change once.
+    DuplicateEvent { key: u32 },
+    /// A watch that was set hears of the change.
+    LostEvent { key: u32 },
+    /// An event names the change that it tells of: its kind and its transaction.
+    WrongEvent { key: u32 },
+    /// A session hears of a change before it is shown any state behind it.
+    EventOvertaken { event: i64, reply: i64 },
 }
 
 impl fmt::Display for Violation {
@@ -43,7 +51,17 @@ impl fmt::Display for Violation {
                 write!(f, "key {key} at version {version} with a value never written to it")
             }
             Self::Undecodable { key } => write!(f, "a reply about key {key} does not decode"),
-            Self::UnexpectedEvent => write!(f, "an event though no watch was set"),
+            Self::UnexpectedEvent => {
+                write!(f, "an event without a watch, or without a change")
+            }
+            Self::DuplicateEvent { key } => write!(f, "two events for one change of key {key}"),
+            Self::LostEvent { key } => write!(f, "no event for a change of key {key}"),
+            Self::WrongEvent { key } => {
+                write!(f, "an event for key {key} of another kind or transaction than its change")
+            }
+            Self::EventOvertaken { event, reply } => {
+                write!(f, "an event of {event:#x} after a reply that shows {reply:#x}")
+            }
         }
     }
 }

@@ -1,18 +1,17 @@
 //! The built program, run against servers that behave and that do not.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
-use std::process::{Child, Command, Output, Stdio};
+use std::process::Output;
 
 use menagerie_wire::SessionId;
 use menagerie_wire::frame;
 use menagerie_wire::proto::{ConnectResponse, PASSWD_LEN};
 use serde_json::Value;
+use support::{Echo, bench};
 
-fn bench() -> Command {
-    Command::new(env!("CARGO_BIN_EXE_menagerie-bench"))
-}
+mod support;
 
 /// A short `mixed` run against `server`.
 fn mixed(server: &str, flags: &[&str]) -> Output {
@@ -22,33 +21,10 @@ fn mixed(server: &str, flags: &[&str]) -> Output {
     command.args(flags).output().unwrap()
 }
 
-/// The echo server as a process, killed when dropped.
-struct Echo {
-    process: Child,
-    address: String,
-}
-
-impl Echo {
-    fn start() -> Self {
-        let mut process = bench().arg("echo").stdout(Stdio::piped()).spawn().unwrap();
-        let mut line = String::new();
-        BufReader::new(process.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        let address = line.trim().rsplit(' ').next().unwrap().to_owned();
-        Self { process, address }
-    }
-}
-
-impl Drop for Echo {
-    fn drop(&mut self) {
-        self.process.kill().unwrap();
-        self.process.wait().unwrap();
-    }
-}
-
 #[test]
 fn a_run_reports_rates_latencies_and_cpu_time() {
-    let echo = Echo::start();
-    let pid = echo.process.id().to_string();
+    let echo = Echo::start(&[]);
+    let pid = echo.pid();
     for flags in [&["--unchecked", "--server-pid", &pid][..], &["--unchecked", "--rate", "500"]] {
         let output = mixed(&echo.address, flags);
         assert_eq!(output.status.code(), Some(0), "{output:?}");
@@ -69,7 +45,7 @@ fn a_run_reports_rates_latencies_and_cpu_time() {
 
 #[test]
 fn a_server_that_answers_wrongly_is_found_out() {
-    let echo = Echo::start();
+    let echo = Echo::start(&[]);
     let output = mixed(&echo.address, &[]);
     assert_eq!(output.status.code(), Some(3), "{output:?}");
     let report: Value = serde_json::from_slice(&output.stdout).unwrap();

@@ -1,11 +1,14 @@
 //! `echo`: the limit to compare with. A server that answers in the right sizes and keeps nothing.
 //!
 //! One thread and one epoll, one read and one write per wake: what a server of this protocol costs
-//! before it does any of its work. It plays every request that a scenario sends; `mixed` must be
-//! told not to judge the answers (`--unchecked`). It serves until it is killed.
+//! before it does any of its work. It plays the requests of `mixed`, `watch` and the storms of
+//! `sessions`, which must be told not to judge the values (`--unchecked`). Of all state it keeps
+//! only what shapes the traffic: the count of writes, as zxid, and the table of watches. It serves
+//! until it is killed.
 
 use std::io::{self, Write as _};
 use std::net::{SocketAddr, TcpListener};
+use std::rc::Rc;
 
 use clap::Args;
 use menagerie_wire::data::Stat;
@@ -16,11 +19,15 @@ use menagerie_wire::proto::{
 };
 use menagerie_wire::{OpCode, SessionId, Xid, Zxid};
 
+use self::watches::{Watcher, Watches};
+
 use crate::Scenario;
 use crate::error::BenchError;
 use crate::framed::{Framed, Received, Scratch};
 use crate::poller::{Poller, Ready};
 use crate::report::Report;
+
+mod watches;
 
 #[derive(Args, Clone, Debug)]
 pub struct Echo {
@@ -47,7 +54,14 @@ impl Scenario for Echo {
             poller,
             scratch: Scratch::default(),
             peers: Vec::new(),
-            value: vec![b'm'; self.value_bytes as usize],
+            free: Vec::new(),
+            state: State {
+                value: vec![b'm'; self.value_bytes as usize],
+                sessions: 0,
+                zxid: Zxid::ZERO,
+                watches: Watches::default(),
+                events: Vec::new(),
+            },
         }
         .serve()
     }
@@ -62,14 +76,31 @@ struct Server {
     listener: TcpListener,
     poller: Poller,
     scratch: Scratch,
-    /// Slots by token. One that is empty is reused by the next connection.
+    /// Slots by token.
     peers: Vec<Option<Peer>>,
-    value: Vec<u8>,
+    /// Slots that the next connections reuse.
+    free: Vec<usize>,
+    state: State,
 }
 
 struct Peer {
     framed: Framed,
-    has_session: bool,
+    session: Option<SessionId>,
+    /// What watches remember: the slot, and the session that it was for.
+    slot: usize,
+    closing: bool,
+}
+
+/// What answers are made of.
+struct State {
+    value: Vec<u8>,
+    /// Sessions that were opened so far.
+    sessions: i64,
+    /// Writes so far.
+    zxid: Zxid,
+    watches: Watches,
+    /// Events that the last requests fired, to be queued for their watchers.
+    events: Vec<(Watcher, Rc<[u8]>)>,
 }
 
 impl Server {
@@ -80,9 +111,10 @@ impl Server {
             for &edge in &ready {
                 if edge.token == LISTENER {
                     self.accept()?;
-                } else if !self.answer(edge) {
-                    self.peers[edge.token] = None;
+                } else if !self.answer(edge) && self.peers[edge.token].take().is_some() {
+                    self.free.push(edge.token);
                 }
+                self.send_events();
             }
         }
     }
@@ -91,13 +123,12 @@ impl Server {
         // Ends with `WouldBlock`, or with an error of one connection that is gone again.
         while let Ok((socket, _)) = self.listener.accept() {
             let Ok(framed) = Framed::new(socket) else { continue };
-            let free = self.peers.iter().position(Option::is_none);
-            let token = free.unwrap_or_else(|| {
+            let slot = self.free.pop().unwrap_or_else(|| {
                 self.peers.push(None);
                 self.peers.len() - 1
             });
-            self.poller.register(framed.socket(), token)?;
-            self.peers[token] = Some(Peer { framed, has_session: false });
+            self.poller.register(framed.socket(), slot)?;
+            self.peers[slot] = Some(Peer { framed, session: None, slot, closing: false });
         }
         Ok(())
     }
@@ -111,7 +142,7 @@ impl Server {
                     Err(_) => return false,
                     Ok(Received::Nothing) => break,
                     Ok(Received::Bytes { len, more }) => {
-                        if !answer_frames(peer, &self.scratch, len, &self.value) {
+                        if !answer_frames(peer, &self.scratch, len, &mut self.state) {
                             return false;
                         }
                         if !more && !edge.hung_up {
@@ -121,12 +152,28 @@ impl Server {
                 }
             }
         }
-        peer.framed.flush().is_ok()
+        peer.framed.flush().is_ok() && !peer.closing
+    }
+
+    fn send_events(&mut self) {
+        for (watcher, event) in &self.state.events {
+            if let Some(peer) = self.peers.get_mut(watcher.slot).and_then(Option::as_mut)
+                && peer.session == Some(watcher.session)
+            {
+                peer.framed.out().extend_from_slice(event);
+            }
+        }
+        for (watcher, _) in self.state.events.drain(..) {
+            if let Some(peer) = self.peers.get_mut(watcher.slot).and_then(Option::as_mut) {
+                // A connection that is broken shows that on its next edge.
+                let _ = peer.framed.flush();
+            }
+        }
     }
 }
 
 /// Answers every whole frame; false when the peer does not speak the protocol.
-fn answer_frames(peer: &mut Peer, scratch: &Scratch, len: usize, value: &[u8]) -> bool {
+fn answer_frames(peer: &mut Peer, scratch: &Scratch, len: usize, state: &mut State) -> bool {
     let mut frames = scratch.frames(len);
     loop {
         let payload = match frames.cut() {
@@ -134,74 +181,148 @@ fn answer_frames(peer: &mut Peer, scratch: &Scratch, len: usize, value: &[u8]) -
             Ok(None) => break,
             Ok(Some(payload)) => payload,
         };
-        let out = peer.framed.out();
-        let answered = if peer.has_session {
-            answer_request(payload, value, out)
-        } else {
-            peer.has_session = true;
-            open_session(payload, out)
+        let answered = match peer.session {
+            Some(session) => {
+                let watcher = Watcher { slot: peer.slot, session };
+                state.answer(payload, watcher, peer.framed.out())
+            }
+            None => state.open_session(payload, peer.framed.out()).map(|session| {
+                peer.session = Some(session);
+                false
+            }),
         };
-        if answered.is_err() {
-            return false;
-        }
+        let Ok(closing) = answered else { return false };
+        peer.closing |= closing;
     }
     peer.framed.keep(frames.rest());
     true
 }
 
-fn open_session(payload: &[u8], out: &mut Vec<u8>) -> Result<(), JuteError> {
-    let request = ConnectRequest::from_bytes(payload)?;
-    let response = ConnectResponse {
-        timeout_ms: SESSION_TIMEOUT_MS,
-        session_id: SessionId(1),
-        passwd: [0; PASSWD_LEN],
-        read_only: request.read_only,
-    };
-    frame::put(out, &response);
-    Ok(())
-}
+impl State {
+    /// Grants what is asked for: a new session, or any old one.
+    fn open_session(&mut self, payload: &[u8], out: &mut Vec<u8>) -> Result<SessionId, JuteError> {
+        let request = ConnectRequest::from_bytes(payload)?;
+        let mut session_id = request.session_id;
+        if session_id == SessionId::NONE {
+            self.sessions += 1;
+            session_id = SessionId(self.sessions);
+        }
+        let response = ConnectResponse {
+            timeout_ms: SESSION_TIMEOUT_MS,
+            session_id,
+            passwd: [0; PASSWD_LEN],
+            read_only: request.read_only,
+        };
+        frame::put(out, &response);
+        Ok(session_id)
+    }
 
-fn answer_request(payload: &[u8], value: &[u8], out: &mut Vec<u8>) -> Result<(), JuteError> {
-    let mut reader = Reader::new(payload);
-    let RequestHeader { xid, op } = RequestHeader::decode(&mut reader)?;
-    let op = OpCode::try_from(op)?;
-    let xid = if op == OpCode::Ping { Xid::PING } else { xid };
-    let path = if op == OpCode::Create { reader.buffer()? } else { None };
-    frame::put_with(out, |out| {
-        ReplyHeader { xid, zxid: Zxid(1), err: 0 }.encode(out);
-        match op {
-            OpCode::GetData => {
-                out.put_buffer(Some(value));
-                Stat::default().encode(out);
+    /// Answers a request; true when it was the last of its session.
+    fn answer(
+        &mut self,
+        payload: &[u8],
+        watcher: Watcher,
+        out: &mut Vec<u8>,
+    ) -> Result<bool, JuteError> {
+        let mut reader = Reader::new(payload);
+        let RequestHeader { xid, op } = RequestHeader::decode(&mut reader)?;
+        let op = OpCode::try_from(op)?;
+        let body = reader.rest();
+        let path = if op == OpCode::Ping { None } else { reader.buffer()? };
+        self.keep(op, path.unwrap_or_default(), body, watcher)?;
+        let xid = if op == OpCode::Ping { Xid::PING } else { xid };
+        frame::put_with(out, |out| {
+            ReplyHeader { xid, zxid: self.zxid, err: 0 }.encode(out);
+            match op {
+                OpCode::GetData => {
+                    out.put_buffer(Some(&self.value));
+                    Stat::default().encode(out);
+                }
+                OpCode::SetData | OpCode::Exists => Stat::default().encode(out),
+                OpCode::Create | OpCode::Sync => out.put_buffer(path),
+                _ => {}
             }
-            OpCode::SetData | OpCode::Exists => Stat::default().encode(out),
-            OpCode::Create => out.put_buffer(path),
+        });
+        Ok(op == OpCode::CloseSession)
+    }
+
+    /// Counts writes, sets watches and fires them.
+    fn keep(
+        &mut self,
+        op: OpCode,
+        path: &[u8],
+        body: &[u8],
+        watcher: Watcher,
+    ) -> Result<(), JuteError> {
+        match op {
+            OpCode::Create | OpCode::Delete | OpCode::SetData | OpCode::Multi => {
+                self.zxid = self.zxid.next();
+            }
+            OpCode::GetData | OpCode::AddWatch => self.watches.set(op, body, watcher)?,
             _ => {}
         }
-    });
-    Ok(())
+        if op == OpCode::SetData {
+            self.watches.fire(path, self.zxid, &mut self.events);
+        }
+        Ok(())
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use menagerie_wire::proto::PathWatch;
+    use menagerie_wire::event::{EventType, WatcherEvent};
+    use menagerie_wire::proto::{PathWatch, SetData};
+
+    const WATCHER: Watcher = Watcher { slot: 0, session: SessionId(1) };
+
+    fn state() -> State {
+        State {
+            value: vec![0; 1024],
+            sessions: 0,
+            zxid: Zxid::ZERO,
+            watches: Watches::default(),
+            events: Vec::new(),
+        }
+    }
+
+    fn request(op: i32, body: &impl menagerie_wire::Encode) -> Vec<u8> {
+        let mut request = Vec::new();
+        RequestHeader { xid: Xid(7), op }.encode(&mut request);
+        body.encode(&mut request);
+        request
+    }
 
     #[test]
     fn a_read_is_answered_in_its_real_size() {
-        let mut request = Vec::new();
-        RequestHeader { xid: Xid(7), op: OpCode::GetData as i32 }.encode(&mut request);
-        PathWatch { path: "/a".into(), watch: false }.encode(&mut request);
+        let body = PathWatch { path: "/a".into(), watch: false };
+        let request = request(OpCode::GetData as i32, &body);
         let mut out = Vec::new();
-        assert_eq!(answer_request(&request, &[0; 1024], &mut out), Ok(()));
+        assert_eq!(state().answer(&request, WATCHER, &mut out), Ok(false));
         assert_eq!(out.len(), frame::LENGTH_BYTES + ReplyHeader::LEN + 4 + 1024 + Stat::LEN);
     }
 
     #[test]
+    fn a_one_shot_watch_fires_once() {
+        let mut state = state();
+        let watch = PathWatch { path: "/a".into(), watch: true };
+        let set = SetData { path: Some("/a".into()), data: None, version: -1 };
+        let (watch, set) =
+            (request(OpCode::GetData as i32, &watch), request(OpCode::SetData as i32, &set));
+        for request in [&set, &watch, &set, &set] {
+            assert_eq!(state.answer(request, WATCHER, &mut Vec::new()), Ok(false));
+        }
+        let (watcher, event) = &state.events[..][0];
+        let event = WatcherEvent::from_bytes(&event[frame::LENGTH_BYTES..]).unwrap();
+        let kind = EventType::NodeDataChanged;
+        assert_eq!(event, WatcherEvent { zxid: Zxid(2), kind, path: "/a" });
+        assert_eq!((*watcher, state.events.len()), (WATCHER, 1));
+    }
+
+    #[test]
     fn an_unknown_request_ends_the_connection() {
-        let mut request = Vec::new();
-        RequestHeader { xid: Xid(7), op: 4711 }.encode(&mut request);
-        let answered = answer_request(&request, &[], &mut Vec::new());
+        let request = request(4711, &RequestHeader { xid: Xid(0), op: 0 });
+        let answered = state().answer(&request, WATCHER, &mut Vec::new());
         assert_eq!(answered, Err(JuteError::Unknown(4711, "opcode")));
     }
 }

@@ -22,6 +22,7 @@ use crate::connection::Connection;
 use crate::conversation::Note;
 use crate::cpu::CpuMeter;
 use crate::error::BenchError;
+use crate::flags::{per_second, seconds};
 use crate::fleet::{Driver, Due, Reply};
 use crate::latency::{Operation, Recorder};
 use crate::open_loop::Schedule;
@@ -61,7 +62,7 @@ pub struct Mixed {
     #[arg(long, value_name = "SECONDS", default_value_t = 2.0, value_parser = seconds)]
     warm_up: f64,
     /// Open loop: requests per second in all
-    #[arg(long, value_name = "PER_SECOND", value_parser = rate)]
+    #[arg(long, value_name = "PER_SECOND", value_parser = per_second)]
     rate: Option<f64>,
     /// Repeats the same keys and kinds of requests
     #[arg(long, default_value_t = 1)]
@@ -88,18 +89,6 @@ impl FromStr for Ratio {
         let ratio = part(reads).zip(part(writes)).filter(|(reads, writes)| reads + writes > 0);
         ratio.map(|(reads, writes)| Self { reads, writes }).ok_or_else(expected)
     }
-}
-
-fn seconds(text: &str) -> Result<f64, String> {
-    let seconds: f64 = text.parse().map_err(|_| format!("`{text}` is no number"))?;
-    let legal = (0.0..=1e6).contains(&seconds);
-    legal.then_some(seconds).ok_or_else(|| format!("{text} is not within 0 to 1000000"))
-}
-
-fn rate(text: &str) -> Result<f64, String> {
-    let rate: f64 = text.parse().map_err(|_| format!("`{text}` is no number"))?;
-    let legal = (0.001..=1e8).contains(&rate);
-    legal.then_some(rate).ok_or_else(|| format!("{text} is not within 0.001 to 100000000"))
 }
 
 impl Scenario for Mixed {
@@ -240,11 +229,10 @@ impl Driver for Load<'_> {
             return;
         }
         let (server, behind) = (connection.server, connection.conversation.behind());
-        let judged = match note.operation {
-            Operation::Write => self.checks.on_write(server, &note, behind, reply.body),
-            Operation::Read | Operation::Event => {
-                self.checks.on_read(server, &note, behind, reply.body)
-            }
+        let judged = if note.operation == Operation::Write {
+            self.checks.on_write(server, &note, behind, reply.body)
+        } else {
+            self.checks.on_read(server, &note, behind, reply.body)
         };
         violations.judge(connection.index, judged);
     }
