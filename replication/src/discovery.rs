@@ -65,7 +65,9 @@ impl Greeting {
             return Err(PeerFault::NotAMember(sid));
         }
         let (its, ours) = (self.config_version, membership.version());
-        if its > ours {
+        // With counter 0 it names the members that the ensemble began with: nothing has changed
+        // since, and that we have not heard of it is no reason to be without a learner.
+        if its > ours && its.counter() != 0 {
             return Err(PeerFault::NewerConfig { its, ours });
         }
         if self.accepted_epoch > EPOCH_MAX {
@@ -242,7 +244,9 @@ impl Following {
             observer: self.observer,
             accepted_epoch: m.log.epochs().accepted,
             sid: m.settings.id,
-            config_version: m.settings.membership.version(),
+            // What a restart would forget is not claimed: a leader of Apache's refuses whoever has
+            // a later version than its own.
+            config_version: m.settings.membership.configured(),
         };
         self.send(m, info);
     }

@@ -267,3 +267,17 @@ fn who_left_with_the_history_is_not_counted_until_it_is_back() {
         ",
     );
 }
+
+#[test]
+fn who_knows_a_first_version_of_the_configuration_is_led_and_who_knows_a_change_is_not() {
+    after(3, &[ELECTED]).check(
+        "
+        accepted L1
+        recv L1 FOLLOWERINFO 1 accepted 1 config 7:0
+          save accepted 2 current 1
+        accepted L2
+        recv L2 FOLLOWERINFO 2 accepted 1 config 1:3
+          close L2: its configuration 0x100000003 is newer than 0x0
+        ",
+    );
+}

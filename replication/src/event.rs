@@ -8,6 +8,8 @@
 //! - a link's number is never used twice in a process;
 //! - `now_ms` never goes back.
 
+use std::sync::Arc;
+
 use menagerie_wire::notification::{ServerState, Vote};
 use menagerie_wire::quorum::Touch;
 use menagerie_wire::{Epoch, ServerId, SessionId, Zxid};
@@ -77,6 +79,11 @@ pub enum Event {
         state: ServerState,
         vote: Vote,
         version: i32,
+    },
+    /// The configuration that came with a vote, to be told before the vote. A node that has a
+    /// leader hears of a later one from that.
+    ConfigHeard {
+        text: Arc<str>,
     },
     /// The election connection to `peer` works.
     ElectionLinkUp {

@@ -4,6 +4,7 @@
 //! the same conversation.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 
 use menagerie_wire::{Epoch, ServerId, SessionId, Xid, Zxid};
 
@@ -44,6 +45,8 @@ pub(crate) struct Following {
     pub(crate) link: Option<Link>,
     /// The epoch of LEADERINFO.
     pub(crate) epoch: Epoch,
+    /// The leader's, between NEWLEADER and UPTODATE.
+    pub(crate) config: Option<Arc<str>>,
     /// When the leader is given up if it says nothing.
     pub(crate) deadline_ms: u64,
     pub(crate) attempts: u32,
@@ -77,6 +80,7 @@ impl Following {
             progress: Progress::Connecting,
             link: None,
             epoch: Epoch(0),
+            config: None,
             deadline_ms: m.init_deadline_ms(),
             attempts: 1,
             connect_at_ms: None,
@@ -118,7 +122,7 @@ impl Following {
             Packet::Diff { .. } => self.on_diff(m),
             Packet::Trunc { zxid } => self.on_trunc(m, zxid),
             Packet::Snap { zxid } => self.on_snap(m, zxid),
-            Packet::NewLeader { epoch, .. } => self.on_new_leader(m, epoch),
+            Packet::NewLeader { epoch, config } => self.on_new_leader(m, epoch, config),
             Packet::UpToDate => self.on_up_to_date(m),
             Packet::Proposal { zxid, txn } if live => self.on_proposal(m, zxid, txn),
             Packet::Commit { zxid } if live => self.on_commit(m, zxid),

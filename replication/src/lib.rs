@@ -17,8 +17,8 @@
 //! A quorum of one by configuration ([`Node::standalone`]) leads from the start, and the broadcast
 //! phase is the same.
 //!
-//! Left out: reconfiguration. The membership is fixed for the life of a node, and a leader that
-//! announces a change of it is left.
+//! Left out: reconfiguration. The members are fixed for the life of a node, and a leader that
+//! announces a change of them is left.
 #![forbid(unsafe_code)]
 
 mod ballot;

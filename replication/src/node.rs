@@ -209,6 +209,12 @@ impl Node {
             Event::Notified { from, state, vote, version } => {
                 self.on_notified(from, Heard { vote, state, version })
             }
+            Event::ConfigHeard { text } => {
+                if !matches!(self.state, State::Following(_) | State::Leading(_)) {
+                    self.member.settings.membership.adopt(&text);
+                }
+                Ok(())
+            }
             Event::ElectionLinkUp { peer } => {
                 self.member.on_link_up(peer);
                 Ok(())

@@ -214,6 +214,11 @@ fn packet(words: &[&str]) -> Packet {
     match *words {
         ["FOLLOWERINFO", sid, "accepted", accepted] => learner_info(false, sid, accepted),
         ["OBSERVERINFO", sid, "accepted", accepted] => learner_info(true, sid, accepted),
+        ["FOLLOWERINFO", sid, "accepted", accepted, "config", z] => {
+            let (sid, accepted_epoch) = (ServerId(number(sid)), epoch(accepted));
+            let config_version = zxid(z);
+            Packet::LearnerInfo { observer: false, accepted_epoch, sid, config_version }
+        }
         ["LEADERINFO", e] => Packet::LeaderInfo { epoch: epoch(e) },
         ["ACKEPOCH", last, "-1"] => Packet::AckEpoch { last_zxid: zxid(last), current_epoch: None },
         ["ACKEPOCH", last, e] => {

@@ -6,7 +6,7 @@ use crate::history::HistoryLimits;
 use crate::membership::Membership;
 use crate::timeouts::Timeouts;
 
-/// Fixed for the life of a node.
+/// Fixed for the life of a node, but for the version of the membership.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
     pub id: ServerId,

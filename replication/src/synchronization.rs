@@ -30,6 +30,8 @@
 //! Facts: ZooKeeper `LearnerHandler.syncFollower`, `queueCommittedProposals`,
 //! `Leader.startForwarding`, `Learner.syncWithLeader`.
 
+use std::sync::Arc;
+
 use menagerie_flaws::{self as flaws, Flaw};
 use menagerie_wire::{Epoch, Zxid};
 
@@ -172,7 +174,7 @@ impl Leading {
     // informed when it is committed.
     fn align(&mut self, m: &mut Member, link: Link, after: Zxid) {
         let committed = self.committed(m);
-        let epoch = self.epoch;
+        let (epoch, config) = (self.epoch, self.config(m));
         let Ok(learner) = self.learner(link) else { return };
         let skipped = usize::from(flaws::has(Flaw::DiffWithHole));
         for (zxid, txn) in m.log.history.after(after).skip(skipped) {
@@ -189,10 +191,14 @@ impl Leading {
                 m.fx.push(Effect::Send { link, packet: Packet::Commit { zxid } });
             }
         }
-        let config = m.settings.membership.text().clone();
         m.send(link, Packet::NewLeader { epoch, config });
         learner.stage = Stage::Aligning;
         learner.deadline_ms = m.init_deadline_ms();
+    }
+
+    /// The configuration of this reign.
+    fn config(&self, m: &Member) -> Arc<str> {
+        m.settings.membership.proclaimed(Zxid::new(self.epoch, 0))
     }
 
     /// The learner at `link` has our history on its disk.
@@ -222,6 +228,8 @@ impl Leading {
         }
         self.phase = Phase::Broadcasting;
         m.election.established(self.epoch);
+        let config = self.config(m);
+        m.settings.membership.adopt(&config);
         m.commit(m.log.last());
         m.fx.push(Effect::Lead { epoch: self.epoch, last_zxid: Zxid::new(self.epoch, 0) });
         let aligned: Vec<Link> = self
@@ -362,10 +370,16 @@ impl Following {
         }
     }
 
-    pub(crate) fn on_new_leader(&mut self, m: &mut Member, epoch: Epoch) -> Verdict {
+    pub(crate) fn on_new_leader(
+        &mut self,
+        m: &mut Member,
+        epoch: Epoch,
+        config: Arc<str>,
+    ) -> Verdict {
         if self.progress != Progress::Receiving || epoch != self.epoch {
             return Err(PeerFault::Unexpected);
         }
+        self.config = Some(config);
         self.progress = Progress::EnteringEpoch;
         self.enter_epoch(m);
         Ok(())
@@ -399,6 +413,9 @@ impl Following {
         self.progress = Progress::Live;
         self.send(m, Packet::Ack { zxid: Zxid::new(self.epoch, 0) });
         m.election.established(self.epoch);
+        if let Some(config) = self.config.take() {
+            m.settings.membership.adopt(&config);
+        }
         m.commit(m.log.last());
         for (zxid, txn) in std::mem::take(&mut self.held) {
             self.log_proposal(m, zxid, txn);

@@ -70,7 +70,7 @@ impl Member {
         Ok(Self {
             settings: replication::Settings {
                 id,
-                membership: ensemble.membership(),
+                membership: ensemble.membership().versioned(config.access.reconfig),
                 timeouts,
                 history,
                 resign_at_counter: RESIGN_AT_COUNTER,
@@ -104,7 +104,8 @@ impl Member {
         let (vote_door, votes) = mailbox();
         let (quorum, quorum_inbox) = mailbox();
         let (packet_door, packets) = mailbox();
-        let ports = Ports { election, votes, quorum, packets, taken: BTreeMap::new() };
+        let taken = BTreeMap::new();
+        let ports = Ports { election, votes, quorum, packets, vote: None, taken };
         let tasks = PortTasks {
             election: (self.election, election_inbox, vote_door),
             quorum: (self.quorum, quorum_inbox, packet_door),

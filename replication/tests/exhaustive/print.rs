@@ -184,6 +184,7 @@ fn following(print: &mut Print<'_>, following: &Following) {
     let Following {
         leader,
         observer: _,
+        config: _,
         progress,
         link,
         epoch,

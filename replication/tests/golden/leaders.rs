@@ -51,14 +51,20 @@ impl Reign {
     }
 
     fn player(&self, recovered: Recovered, history: HistoryLimits) -> Player {
-        let version = self.config.parse::<QuorumConfig>().expect("a configuration").version;
+        let mut config = self.config.parse::<QuorumConfig>().expect("a configuration");
+        if recovered.last_logged == Zxid::ZERO {
+            // As it was in the file; the captured NEWLEADER gives it its first version.
+            assert_eq!(config.version, Zxid::new(self.epoch, 0), "{}", self.name);
+            config.version = Zxid::ZERO;
+        }
         let vote = Vote {
             leader: self.leader,
             zxid: recovered.last_logged,
             round: 1,
             peer_epoch: i64::from(recovered.epochs.current.0),
         };
-        let mut player = Player::new(self.leader, &self.config, version, history, recovered);
+        let text = config.to_string();
+        let mut player = Player::new(self.leader, &text, config.version, history, recovered);
         for voter in self.others() {
             player.hear_vote(voter, ServerState::Looking, vote);
         }

@@ -50,7 +50,8 @@ impl Player {
         let observers: Vec<ServerId> = others.collect();
         let settings = Settings {
             id,
-            membership: Membership::new(voters, observers, Arc::from(config), config_version),
+            membership: Membership::new(voters, observers, Arc::from(config), config_version)
+                .versioned(true),
             timeouts: Timeouts::default(),
             history,
             resign_at_counter: RESIGN_AT_COUNTER,

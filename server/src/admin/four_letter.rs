@@ -185,9 +185,15 @@ const fn short_name(op: OpCode) -> &'static str {
     }
 }
 
-/// The configuration in use. `port` is the one that is really served.
+/// The configuration in use: `members` is what `/zookeeper/config` says of them, `port` the one
+/// that is really served.
 // ZooKeeper: ZooKeeperServer.dumpConf.
-pub fn conf(config: &Config, port: u16, data_bytes: u64, log_bytes: u64) -> String {
+pub fn conf(
+    config: &Config,
+    members: &str,
+    port: u16,
+    (data_bytes, log_bytes): (u64, u64),
+) -> String {
     let mut text = format!("clientPort={port}\nsecureClientPort=-1\n");
     put(&mut text, format_args!("dataDir={}\n", absolute(&config.data_dir)));
     put(&mut text, format_args!("dataDirSize={data_bytes}\n"));
@@ -202,13 +208,13 @@ pub fn conf(config: &Config, port: u16, data_bytes: u64, log_bytes: u64) -> Stri
     let id = config.ensemble.as_ref().map_or(0, |ensemble| ensemble.id.0);
     put(&mut text, format_args!("serverId={id}\n"));
     if let Some(ensemble) = &config.ensemble {
-        put_ensemble(&mut text, ensemble);
+        put_ensemble(&mut text, ensemble, members);
     }
     text
 }
 
 // ZooKeeper: QuorumZooKeeperServer.dumpConf.
-fn put_ensemble(text: &mut String, ensemble: &Ensemble) {
+fn put_ensemble(text: &mut String, ensemble: &Ensemble, members: &str) {
     put(text, format_args!("initLimit={}\n", ensemble.init_limit));
     put(text, format_args!("syncLimit={}\n", ensemble.sync_limit));
     text.push_str("electionAlg=3\n");
@@ -217,7 +223,7 @@ fn put_ensemble(text: &mut String, ensemble: &Ensemble) {
     put(text, format_args!("quorumPort={}\n", ports(addresses().map(|at| at.quorum_port))));
     let observes = ensemble.role() == LearnerType::Observer;
     put(text, format_args!("peerType={}\n", u8::from(observes)));
-    put(text, format_args!("membership: \n{}", ensemble.members));
+    put(text, format_args!("membership: \n{members}"));
 }
 
 /// Each once, as Apache joins them.

@@ -139,7 +139,7 @@ fn conf_and_envi_have_apaches_lines() {
         text.lines().map(|line| line.split('=').next().unwrap_or_default().to_owned()).collect()
     };
     let config = Config::load(None, "", &[]).expect("defaults");
-    assert_eq!(keys(&conf(&config, 2181, 1, 2)), keys(&captured_text("clientPort=")));
+    assert_eq!(keys(&conf(&config, "", 2181, (1, 2))), keys(&captured_text("clientPort=")));
     assert_eq!(keys(&envi(&Environment::read())), keys(&captured_text("Environment:")));
 }
 
@@ -161,7 +161,8 @@ fn conf_of_a_member_is_apaches() {
     let mut config = Config::load_with(path, "", &[], &read).expect("a member's file");
     // Our default is another.
     config.client.listen_backlog = -1;
-    let text = conf(&config, 28184, 67_109_538, 67_109_538);
+    let members = config.ensemble.as_ref().expect("a member's file").members.to_string();
+    let text = conf(&config, &members, 28184, (67_109_538, 67_109_538));
     // Ours are not in a subdirectory called version-2.
     assert_eq!(text, captured.replace("/version-2", ""));
 }

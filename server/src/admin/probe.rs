@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::rc::Rc;
 
+use menagerie_engine::path::CONFIG;
 use menagerie_engine::tree::Session;
 use menagerie_wire::four_letter::FourLetterWord;
 
@@ -77,9 +78,10 @@ impl Probe {
             (FourLetterWord::Envi, _) => text::envi(&self.environment),
             (asked, None) => text::not_serving(asked).to_owned(),
             (FourLetterWord::Isro, Some(answered)) => text::isro(answered.standing.mode).to_owned(),
-            (FourLetterWord::Conf, Some(_)) => {
-                let (data_bytes, log_bytes) = self.directory_bytes();
-                text::conf(&self.config, self.client_port, data_bytes, log_bytes)
+            (FourLetterWord::Conf, Some(answered)) => {
+                let members = answered.root.view().node(CONFIG).and_then(|node| node.data());
+                let members = String::from_utf8_lossy(members.unwrap_or_default());
+                text::conf(&self.config, &members, self.client_port, self.directory_bytes())
             }
             (FourLetterWord::Dirs, Some(_)) => {
                 let (data_bytes, log_bytes) = self.directory_bytes();

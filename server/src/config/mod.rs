@@ -171,7 +171,8 @@ pub struct AccessConfig {
     pub enforced_schemes: Vec<String>,
     /// Which ids beside world, ip, digest and auth an ACL may hold. `authProvider.N`; default none.
     pub acl_schemes: AclSchemes,
-    /// A standalone server answers reconfig with "unimplemented" instead of "disabled".
+    /// The membership has versions, and reconfig is answered with "unimplemented" instead of
+    /// "disabled".
     /// `reconfigEnabled`; default false.
     pub reconfig: bool,
 }

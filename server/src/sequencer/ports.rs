@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::task::{Context, Poll};
 
 use menagerie_replication::{Event, Link};
+use menagerie_wire::notification::Notification;
 
 use super::output::{Output, ToPeer};
 use crate::peer::election_link::{ElectionInput, ElectionOutput};
@@ -27,6 +28,8 @@ pub struct Ports {
     pub votes: Receiver<ElectionOutput>,
     pub quorum: Sender<LearnerInput>,
     pub packets: Receiver<LearnerOutput>,
+    /// Taken, and to be told next.
+    pub(crate) vote: Option<Event>,
     /// Bytes of packets of each link that were looked at, and not given back yet.
     pub(crate) taken: BTreeMap<Link, usize>,
 }
@@ -44,6 +47,9 @@ pub(super) enum Came {
 impl Ports {
     /// Ready when something has come in; else the task is woken by it.
     pub(super) fn poll_filled(&self, cx: &Context<'_>) -> Poll<()> {
+        if self.vote.is_some() {
+            return Poll::Ready(());
+        }
         let votes = self.votes.poll_filled(cx);
         let packets = self.packets.poll_filled(cx);
         if votes.is_ready() { votes } else { packets }
@@ -51,8 +57,11 @@ impl Ports {
 
     /// The next thing that came in and matters here.
     pub(super) fn take(&mut self) -> Option<Came> {
+        if let Some(vote) = self.vote.take() {
+            return Some(Came::Event(vote));
+        }
         if let Some(output) = self.votes.try_receive() {
-            return Some(Came::Event(election_event(output)));
+            return Some(Came::Event(self.election_event(output)));
         }
         while let Some(output) = self.packets.try_receive() {
             match &output {
@@ -112,6 +121,24 @@ impl Ports {
         }
     }
 
+    /// The first of the events that it becomes; a vote comes behind its configuration.
+    fn election_event(&mut self, output: ElectionOutput) -> Event {
+        match output {
+            ElectionOutput::Received { from, notification } => {
+                let Notification { state, vote, version, config } = notification;
+                let notified = Event::Notified { from, state, vote, version };
+                let Some(config) = config else { return notified };
+                self.vote = Some(notified);
+                Event::ConfigHeard { text: config.into() }
+            }
+            ElectionOutput::Up { peer } => Event::ElectionLinkUp { peer },
+            ElectionOutput::Down { peer } => {
+                tracing::info!("server {} cannot be reached for elections", peer.0);
+                Event::ElectionLinkDown { peer }
+            }
+        }
+    }
+
     /// Says something about one link.
     pub(super) fn tell(&self, input: LearnerInput) {
         self.quorum.send(input);
@@ -121,20 +148,6 @@ impl Ports {
     pub(super) fn stop(&self) {
         self.election.send(ElectionInput::Stop);
         self.quorum.send(LearnerInput::Stop);
-    }
-}
-
-fn election_event(output: ElectionOutput) -> Event {
-    match output {
-        ElectionOutput::Received { from, notification } => {
-            let (state, vote) = (notification.state, notification.vote);
-            Event::Notified { from, state, vote, version: notification.version }
-        }
-        ElectionOutput::Up { peer } => Event::ElectionLinkUp { peer },
-        ElectionOutput::Down { peer } => {
-            tracing::info!("server {} cannot be reached for elections", peer.0);
-            Event::ElectionLinkDown { peer }
-        }
     }
 }
 

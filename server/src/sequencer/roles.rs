@@ -38,6 +38,7 @@ impl Sequencer {
         }
         self.bring_forward();
         self.last_prepared = last_zxid;
+        name_members(&mut self.tree, self.node.membership(), self.now);
         self.show_history(out);
         self.begin_sessions();
         if self.settings.leader_serves {
@@ -51,6 +52,7 @@ impl Sequencer {
         self.part = Part::Learning;
         let committed_to = self.committed_to;
         self.apply_tail(committed_to);
+        name_members(&mut self.tree, self.node.membership(), self.now);
         self.show_history(out);
         self.tell_all(&ToShard::Serve { since: Zxid::new(epoch, 0) }, out);
     }

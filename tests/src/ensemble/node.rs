@@ -145,8 +145,11 @@ impl Node {
         fs::create_dir_all(self.data_dir()).expect("the scratch directory is writable");
         fs::write(self.data_dir().join("myid"), format!("{}\n", self.id)).expect("so is its child");
         let zoo_cfg = self.directory.join("zoo.cfg");
-        let text = self.config.zoo_cfg(self.client, &self.data_dir());
-        fs::write(&zoo_cfg, text).expect("the scratch directory is writable");
+        // Apache's server writes into it what it has learnt.
+        if !zoo_cfg.exists() {
+            let text = self.config.zoo_cfg(self.client, &self.data_dir());
+            fs::write(&zoo_cfg, text).expect("the scratch directory is writable");
+        }
         let mut command = match self.flavor {
             Flavor::Apache => apache::command(&self.config, &zoo_cfg),
             Flavor::Menagerie => server::command(&self.config, &zoo_cfg),

@@ -301,9 +301,11 @@ impl World {
         let cut = notification::cut(&bytes).expect("members frame their votes");
         let Cut::Frame(payload) = cut else { panic!("half a vote") };
         let vote = Notification::from_bytes(payload).expect("members send votes that can be read");
-        let Notification { state, vote, version, .. } = vote;
+        let Notification { state, vote, version, config } = vote;
         let process = self.process(id);
-        let event = Event::Notified { from, state, vote, version };
-        process.sequencer.on_event(event, now, &mut process.out);
+        let config = config.map(|config| Event::ConfigHeard { text: config.into() });
+        for event in config.into_iter().chain([Event::Notified { from, state, vote, version }]) {
+            process.sequencer.on_event(event, now, &mut process.out);
+        }
     }
 }
