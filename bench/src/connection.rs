@@ -1,26 +1,20 @@
 //! One client session on one socket.
 //!
-//! The handshake blocks, in two halves, so that a fleet can have many of them on their way; after
-//! it nothing blocks. What replies must obey is [`Conversation`]'s to say.
+//! [`crate::opening`] shakes hands; nothing blocks. What replies must obey is [`Conversation`]'s to
+//! say.
 
-use std::io::{self, Read as _, Write as _};
-use std::net::{SocketAddr, TcpStream};
+use std::net::SocketAddr;
 use std::time::Duration;
 
-use menagerie_wire::frame::{self, LENGTH_BYTES};
-use menagerie_wire::proto::{
-    ConnectRequest, ConnectResponse, PASSWD_LEN, ReplyHeader, RequestHeader,
-};
-use menagerie_wire::{Decode as _, Encode, OpCode, SessionId, Xid, Zxid};
+use menagerie_wire::frame;
+use menagerie_wire::proto::{ConnectResponse, PASSWD_LEN, ReplyHeader, RequestHeader};
+use menagerie_wire::{Encode, OpCode, SessionId, Xid};
 
 use crate::clock::Nanos;
 use crate::conversation::{Conversation, Note};
-use crate::error::BenchError;
 use crate::framed::Framed;
+use crate::opening::Wanted;
 use crate::violations::Violations;
-
-/// Handshake frames are tiny; a longer one is no ZooKeeper server's.
-const HANDSHAKE_BYTES_MAX: usize = 1024;
 
 pub struct Connection {
     /// Position in its fleet.
@@ -30,82 +24,49 @@ pub struct Connection {
     pub address: SocketAddr,
     pub framed: Framed,
     pub conversation: Conversation,
-    session_timeout: Duration,
+    pub session: Session,
     last_sent: Nanos,
     ping_sent: Option<Nanos>,
 }
 
-/// A connected socket whose session is being opened.
-pub struct Handshake {
-    socket: TcpStream,
-    address: SocketAddr,
+/// What a server granted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Session {
+    pub id: SessionId,
+    pub passwd: [u8; PASSWD_LEN],
+    pub timeout: Duration,
 }
 
-impl Handshake {
-    /// Connects and asks for a session, without waiting for the answer, which may then take
-    /// `time_max`.
-    pub fn begin(
-        address: SocketAddr,
-        session_timeout: Duration,
-        time_max: Duration,
-    ) -> Result<Self, BenchError> {
-        let request = ConnectRequest {
-            protocol_version: 0,
-            last_zxid_seen: Zxid::ZERO,
-            timeout_ms: i32::try_from(session_timeout.as_millis()).unwrap_or(i32::MAX),
-            session_id: SessionId::NONE,
-            passwd: Some(&[0; PASSWD_LEN]),
-            read_only: Some(false),
-        };
-        let mut bytes = Vec::new();
-        frame::put(&mut bytes, &request);
-        let open = || {
-            let mut socket = TcpStream::connect(address)?;
-            socket.set_read_timeout(Some(time_max))?;
-            socket.write_all(&bytes)?;
-            Ok(socket)
-        };
-        let socket = open().map_err(|source| BenchError::Connect { server: address, source })?;
-        Ok(Self { socket, address })
-    }
-
-    /// Waits for the answer.
-    pub fn finish(mut self, index: usize, server: usize) -> Result<Connection, BenchError> {
-        let address = self.address;
-        let connect = |source| BenchError::Connect { server: address, source };
-        let payload = self.read_frame().map_err(connect)?;
-        let response = ConnectResponse::from_bytes(&payload)
-            .map_err(|source| BenchError::Jute { server: address, source })?;
-        let timeout_ms = u64::try_from(response.timeout_ms).unwrap_or(0);
-        if timeout_ms == 0 {
-            return Err(BenchError::Refused { server: address });
-        }
-        Ok(Connection {
-            index,
-            server,
-            address,
-            framed: Framed::new(self.socket).map_err(connect)?,
-            conversation: Conversation::default(),
-            session_timeout: Duration::from_millis(timeout_ms),
-            last_sent: Nanos::now(),
-            ping_sent: None,
-        })
-    }
-
-    fn read_frame(&mut self) -> io::Result<Vec<u8>> {
-        let mut head = [0; LENGTH_BYTES];
-        self.socket.read_exact(&mut head)?;
-        let len = usize::try_from(i32::from_be_bytes(head)).unwrap_or(usize::MAX);
-        if len > HANDSHAKE_BYTES_MAX {
-            return Err(io::ErrorKind::InvalidData.into());
-        }
-        let mut payload = vec![0; len];
-        self.socket.read_exact(&mut payload)?;
-        Ok(payload)
+impl Session {
+    /// `None` when the server knows no such session.
+    pub fn granted(response: &ConnectResponse) -> Option<Self> {
+        let timeout_ms = u64::try_from(response.timeout_ms).ok().filter(|ms| *ms > 0)?;
+        let timeout = Duration::from_millis(timeout_ms);
+        Some(Self { id: response.session_id, passwd: response.passwd, timeout })
     }
 }
 
 impl Connection {
+    /// A connection whose handshake was just answered.
+    pub fn new(index: usize, wanted: &Wanted, framed: Framed, session: Session) -> Self {
+        Self {
+            index,
+            server: wanted.server,
+            address: wanted.address,
+            framed,
+            conversation: Conversation::default(),
+            session,
+            last_sent: Nanos::now(),
+            ping_sent: None,
+        }
+    }
+
+    /// No server may end the session before, even if nothing is sent any more. Only for
+    /// connections that sent a request: the server counts from when it heard of the last.
+    pub fn valid_until(&self) -> Nanos {
+        self.last_sent + self.session.timeout
+    }
+
     /// Appends a request; it leaves with the next flush.
     pub fn send(&mut self, op: OpCode, body: &impl Encode, note: Note) {
         let xid = self.conversation.ask(note);
@@ -139,7 +100,7 @@ impl Connection {
 
     /// Keeps the session alive; to be called a few times per session timeout.
     pub fn ping_when_idle(&mut self, now: Nanos) {
-        if self.ping_sent.is_none() && now.since(self.last_sent) > self.session_timeout / 3 {
+        if self.ping_sent.is_none() && now.since(self.last_sent) > self.session.timeout / 3 {
             let header = RequestHeader { xid: Xid::PING, op: OpCode::Ping as i32 };
             frame::put(self.framed.out(), &header);
             self.last_sent = now;

@@ -17,10 +17,12 @@ use menagerie_wire::jute::{Decode as _, Reader};
 use menagerie_wire::proto::ReplyHeader;
 
 use crate::clock::Nanos;
-use crate::connection::{Connection, Handshake};
+use crate::connection::Connection;
 use crate::conversation::Note;
 use crate::error::BenchError;
 use crate::framed::{Received, Scratch};
+use crate::latency::{Operation, Recorder};
+use crate::opening::{Opening, Wanted};
 use crate::poller::{Poller, Ready};
 use crate::violations::{Violation, Violations};
 
@@ -115,20 +117,28 @@ impl Fleet {
         count: usize,
         time_max: Duration,
     ) -> Result<Self, BenchError> {
+        let wanted: Vec<_> = (0..count)
+            .map(|index| index % servers.len())
+            .map(|server| Wanted { server, address: servers[server], session: None })
+            .collect();
+        let connections = Opening {
+            session_timeout: SESSION_TIMEOUT,
+            at_once: HANDSHAKES_MAX,
+            time_max,
+            operation: Operation::Connect,
+            recorder: &mut Recorder::default(),
+            violations: &mut Violations::default(),
+        }
+        .run(&wanted)?;
+        Self::adopt(connections)
+    }
+
+    /// A fleet of sessions that are open already.
+    pub fn adopt(mut connections: Vec<Connection>) -> Result<Self, BenchError> {
         let poller = Poller::new()?;
-        let mut connections: Vec<Connection> = Vec::with_capacity(count);
-        while connections.len() < count {
-            let first = connections.len();
-            let batch = first..count.min(first + HANDSHAKES_MAX);
-            let handshakes: Vec<_> = batch
-                .map(|index| servers[index % servers.len()])
-                .map(|server| Handshake::begin(server, SESSION_TIMEOUT, time_max))
-                .collect::<Result<_, _>>()?;
-            for (index, handshake) in (first..).zip(handshakes) {
-                let connection = handshake.finish(index, index % servers.len())?;
-                poller.register(connection.framed.socket(), index)?;
-                connections.push(connection);
-            }
+        for (index, connection) in connections.iter_mut().enumerate() {
+            connection.index = index;
+            poller.register(connection.framed.socket(), index)?;
         }
         Ok(Self {
             connections,
@@ -138,6 +148,10 @@ impl Fleet {
             housekeeping_due: Nanos::now() + HOUSEKEEPING_INTERVAL,
             violations: Violations::default(),
         })
+    }
+
+    pub fn connections(&self) -> &[Connection] {
+        &self.connections
     }
 
     pub fn len(&self) -> usize {
@@ -179,13 +193,19 @@ impl Fleet {
         Ok(())
     }
 
+    /// Breaks every connection; the sessions live on. The answer is what was found so far.
+    pub fn abandon(self) -> Violations {
+        self.violations
+    }
+
     /// Ends every session; a server that is gone does not matter any more.
-    pub fn close(mut self) {
+    pub fn close(mut self) -> Violations {
         for connection in &mut self.connections {
             connection.close_session();
             // The socket's buffer has room for these few bytes, or the session will expire.
             let _ = connection.framed.flush();
         }
+        self.violations
     }
 
     fn send_due(&mut self, driver: &mut impl Driver) -> Result<Option<Nanos>, BenchError> {

@@ -26,10 +26,21 @@ pub enum Operation {
     P99Event,
     /// From a round of changes to the last of its events.
     LastEvent,
+    /// From the first packet of a connection to the grant of a new session.
+    Connect,
+    /// The same for a session that goes on.
+    Reconnect,
+    /// From the moment a session might expire to the event that its node is gone.
+    Expiry,
+    /// A client beside the others, while nothing happens and while they connect, come back, expire.
+    SteadyIdle,
+    SteadyConnect,
+    SteadyReconnect,
+    SteadyExpiry,
 }
 
 impl Operation {
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 14] = [
         Self::Read,
         Self::Write,
         Self::Event,
@@ -37,6 +48,13 @@ impl Operation {
         Self::MedianEvent,
         Self::P99Event,
         Self::LastEvent,
+        Self::Connect,
+        Self::Reconnect,
+        Self::Expiry,
+        Self::SteadyIdle,
+        Self::SteadyConnect,
+        Self::SteadyReconnect,
+        Self::SteadyExpiry,
     ];
 
     pub const fn name(self) -> &'static str {
@@ -48,12 +66,19 @@ impl Operation {
             Self::MedianEvent => "median_event",
             Self::P99Event => "p99_event",
             Self::LastEvent => "last_event",
+            Self::Connect => "connect",
+            Self::Reconnect => "reconnect",
+            Self::Expiry => "expiry",
+            Self::SteadyIdle => "steady_idle",
+            Self::SteadyConnect => "steady_connect",
+            Self::SteadyReconnect => "steady_reconnect",
+            Self::SteadyExpiry => "steady_expiry",
         }
     }
 
     /// Something that a server did, and no second look at what another kind counts already.
     const fn is_work(self) -> bool {
-        matches!(self, Self::Read | Self::Write | Self::Event)
+        !matches!(self, Self::FirstEvent | Self::MedianEvent | Self::P99Event | Self::LastEvent)
     }
 }
 

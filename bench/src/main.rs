@@ -11,6 +11,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use menagerie_bench::report::Report;
 use menagerie_bench::{BenchError, Scenario, scenario};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -38,6 +39,8 @@ enum Command {
     Fill(scenario::Fill),
     /// Watches and their events: from a write to the last of all who watch
     Watch(scenario::Watch),
+    /// Storms of sessions that open, go on and expire, and what others feel of them
+    Sessions(scenario::Sessions),
     /// From the start of a server to its first answer
     Restart(scenario::Restart),
     /// Two servers under the same load, taking turns
@@ -54,6 +57,7 @@ impl Command {
             Self::Mixed(scenario) => scenario,
             Self::Fill(scenario) => scenario,
             Self::Watch(scenario) => scenario,
+            Self::Sessions(scenario) => scenario,
             Self::Restart(scenario) => scenario,
             Self::Compare(scenario) => scenario,
             Self::Disk(scenario) => scenario,
@@ -64,6 +68,7 @@ impl Command {
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
+    allow_many_files();
     let report = cli.command.scenario().run();
     let written = report.and_then(|report| write(&report, cli.json).map(|()| report));
     match written {
@@ -76,6 +81,13 @@ fn main() -> ExitCode {
             ExitCode::from(if usage { EXIT_USAGE } else { EXIT_FAILURE })
         }
     }
+}
+
+/// Every connection is a file, and the usual limit is 1024. Where it cannot be raised, a run that
+/// needs more fails with the kernel's words.
+fn allow_many_files() {
+    let limit = getrlimit(Resource::Nofile);
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
 }
 
 fn write(report: &Report, json: Option<PathBuf>) -> Result<(), BenchError> {

@@ -4,11 +4,11 @@
 //! kernel, at the price of one rule: whoever is told must read until a read comes back short, and
 //! until the end of the stream when [`Ready::hung_up`] is set, for no second edge follows.
 
+use std::mem::MaybeUninit;
 use std::num::NonZeroU64;
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 
-use rustix::buffer::spare_capacity;
 use rustix::event::epoll::{self, EventFlags};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
@@ -23,7 +23,6 @@ const EXACT_BELOW: Timespec = Timespec { tv_sec: 0, tv_nsec: 10_000_000 };
 
 pub struct Poller {
     epoll: OwnedFd,
-    events: Vec<epoll::Event>,
 }
 
 /// One edge.
@@ -46,7 +45,7 @@ impl Poller {
     pub fn new() -> Result<Self, Errno> {
         set_current_timer_slack(Some(TIMER_SLACK_NS))?;
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
-        Ok(Self { epoll, events: Vec::with_capacity(EVENTS_MAX) })
+        Ok(Self { epoll })
     }
 
     pub fn register(&self, socket: impl AsFd, token: usize) -> Result<(), Errno> {
@@ -62,12 +61,12 @@ impl Poller {
             timeout = Some(Timespec::default());
         }
         ready.clear();
-        self.events.clear();
-        match epoll::wait(&self.epoll, spare_capacity(&mut self.events), timeout.as_ref()) {
-            Ok(_) | Err(Errno::INTR) => {}
+        let mut events = [const { MaybeUninit::uninit() }; EVENTS_MAX];
+        match epoll::wait(&self.epoll, &mut events, timeout.as_ref()) {
+            Ok((events, _)) => ready.extend(events.iter().map(Ready::from)),
+            Err(Errno::INTR) => {}
             Err(error) => return Err(error),
         }
-        ready.extend(self.events.iter().map(Ready::from));
         Ok(())
     }
 }

@@ -123,18 +123,23 @@ impl Report {
         self.figures.insert(name, (value * 1000.0).round() / 1000.0);
     }
 
-    /// Takes over what a window of work measured.
-    pub fn measured(&mut self, recorder: &Recorder, cpu: &CpuTime, violations: &Violations) {
+    /// Takes over latencies, where more than one window was measured.
+    pub fn add_operations(&mut self, recorder: &Recorder) {
         for (operation, report) in recorder.operations() {
             self.operations.insert(operation.name(), report);
         }
+    }
+
+    /// Takes over what a window of work measured.
+    pub fn measured(&mut self, recorder: &Recorder, cpu: &CpuTime, violations: &Violations) {
+        self.add_operations(recorder);
         self.client_cpu_s = cpu.client.as_secs_f64();
         let window = recorder.window().as_secs_f64().max(f64::MIN_POSITIVE);
         self.client_cpu_share = (self.client_cpu_s / window * 1000.0).round() / 1000.0;
         self.server_cpu_s = cpu.server.map(|server| server.as_secs_f64());
         self.ops_per_server_cpu_s = self
             .server_cpu_s
-            .filter(|seconds| *seconds > 0.0)
+            .filter(|seconds| *seconds > 0.0 && recorder.answered() > 0)
             .map(|seconds| (recorder.answered() as f64 / seconds).round());
         self.check = Check::from(violations);
     }

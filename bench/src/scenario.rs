@@ -12,6 +12,7 @@ mod echo;
 mod fill;
 mod mixed;
 mod restart;
+mod sessions;
 mod watch;
 
 pub use compare::Compare;
@@ -20,6 +21,7 @@ pub use echo::Echo;
 pub use fill::Fill;
 pub use mixed::Mixed;
 pub use restart::Restart;
+pub use sessions::Sessions;
 pub use watch::Watch;
 
 /// A measurement with its arguments.

@@ -9,8 +9,9 @@ use crate::error::BenchError;
 use crate::fleet::Fleet;
 use crate::report::Report;
 
+/// The servers, for scenarios that have their own ideas of connections.
 #[derive(Args, Clone, Debug)]
-pub struct Target {
+pub struct Servers {
     /// Servers; connections are spread evenly over them
     #[arg(
         long,
@@ -20,22 +21,34 @@ pub struct Target {
         value_parser = server
     )]
     pub servers: Vec<SocketAddr>,
+    /// Process of a server, for operations per second of its CPU time (once for each server)
+    #[arg(long = "server-pid", value_name = "PID")]
+    pub pids: Vec<u32>,
+}
+
+#[derive(Args, Clone, Debug)]
+pub struct Target {
+    #[command(flatten)]
+    pub at: Servers,
     /// Sessions, each with a connection of its own
     #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub connections: u32,
-    /// Process of a server, for operations per second of its CPU time (once for each server)
-    #[arg(long, value_name = "PID")]
-    pub server_pid: Vec<u32>,
+}
+
+impl Servers {
+    pub fn describe(&self, report: &mut Report) {
+        let servers: Vec<Value> = self.servers.iter().map(|s| s.to_string().into()).collect();
+        report.condition("servers", servers);
+    }
 }
 
 impl Target {
     pub fn connect(&self) -> Result<Fleet, BenchError> {
-        Fleet::connect(&self.servers, self.connections as usize)
+        Fleet::connect(&self.at.servers, self.connections as usize)
     }
 
     pub fn describe(&self, report: &mut Report) {
-        let servers: Vec<Value> = self.servers.iter().map(|s| s.to_string().into()).collect();
-        report.condition("servers", servers);
+        self.at.describe(report);
         report.condition("connections", self.connections);
     }
 }

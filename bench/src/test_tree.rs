@@ -9,7 +9,6 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use menagerie_wire::OpCode;
 use menagerie_wire::data::{Acl, perms};
-use menagerie_wire::jute::{Encode, Put as _};
 use menagerie_wire::proto::{Create, PathVersion};
 
 use crate::clock::Nanos;
@@ -19,6 +18,7 @@ use crate::error::BenchError;
 use crate::fleet::Fleet;
 use crate::latency::Recorder;
 use crate::random::Random;
+use crate::requests::OnePath;
 use crate::sequence::{OnEach, SendNumbered, Sequence};
 
 /// A path that no other run uses.
@@ -107,15 +107,6 @@ pub fn sync(fleet: &mut Fleet, root: &str) -> Result<(), BenchError> {
         connection.send(OpCode::Sync, &OnePath(root), note);
     };
     on_each(fleet, fleet.len(), 1, 1, sync)
-}
-
-/// The body of a request that only names a path.
-struct OnePath<'a>(&'a str);
-
-impl Encode for OnePath<'_> {
-    fn encode(&self, out: &mut Vec<u8>) {
-        out.put_string(self.0);
-    }
 }
 
 fn run<S: SendNumbered>(

@@ -28,6 +28,14 @@ pub enum Violation {
     LostEvent { key: u32 },
     /// An event names the change that it tells of: its kind and its transaction.
     WrongEvent { key: u32 },
+    /// A session whose time is not over goes on when its client comes back.
+    SessionLost,
+    /// No two sessions have one id.
+    SessionTwice,
+    /// A session lives as long as was granted after its client was heard last.
+    ExpiredEarly { key: u32, early_ms: u64 },
+    /// A session whose client is not heard any more ends.
+    NotExpired { key: u32 },
     /// A session hears of a change before it is shown any state behind it.
     EventOvertaken { event: i64, reply: i64 },
 }
@@ -59,6 +67,12 @@ impl fmt::Display for Violation {
             Self::WrongEvent { key } => {
                 write!(f, "an event for key {key} of another kind or transaction than its change")
             }
+            Self::SessionLost => write!(f, "a session that should go on is not known any more"),
+            Self::SessionTwice => write!(f, "a session with the id of another one"),
+            Self::ExpiredEarly { key, early_ms } => {
+                write!(f, "session {key} expired {early_ms} ms before its time was over")
+            }
+            Self::NotExpired { key } => write!(f, "session {key} does not expire"),
             Self::EventOvertaken { event, reply } => {
                 write!(f, "an event of {event:#x} after a reply that shows {reply:#x}")
             }
@@ -86,6 +100,13 @@ impl Violations {
         if let Err(violation) = judged {
             self.add(connection, violation);
         }
+    }
+
+    /// Adds all that others found.
+    pub fn append(&mut self, others: Self) {
+        self.count += others.count;
+        let room = DESCRIBED_MAX.saturating_sub(self.described.len());
+        self.described.extend(others.described.into_iter().take(room));
     }
 
     /// The first ones, each with the number of the connection that saw it.

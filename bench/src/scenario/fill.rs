@@ -48,19 +48,19 @@ impl Scenario for Fill {
         let unmeasured = Recorder::default();
         test_tree::create(&mut fleet, directories, depth, directory, |_| &[], unmeasured)?;
 
-        let rss_before = resident_bytes(&self.target.server_pid)?;
-        let cpu = CpuMeter::start(&self.target.server_pid)?;
+        let rss_before = resident_bytes(&self.target.at.pids)?;
+        let cpu = CpuMeter::start(&self.target.at.pids)?;
         let value = vec![b'm'; self.value_bytes as usize];
         let recorder = Recorder::until_the_end();
         let recorder =
             test_tree::create(&mut fleet, self.nodes, depth, node, |_| &value, recorder)?;
         let cpu = cpu.stop()?;
-        let rss_after = resident_bytes(&self.target.server_pid)?;
+        let rss_after = resident_bytes(&self.target.at.pids)?;
 
         let mut report = Report::new("fill");
         self.describe(&mut report, root.clone());
         report.measured(&recorder, &cpu, &fleet.violations);
-        if !self.target.server_pid.is_empty() {
+        if !self.target.at.pids.is_empty() {
             let grown = rss_after.saturating_sub(rss_before);
             report.figure("rss_before_bytes", rss_before as f64);
             report.figure("rss_after_bytes", rss_after as f64);

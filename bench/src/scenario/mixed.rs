@@ -111,7 +111,7 @@ impl Scenario for Mixed {
         let end = start + Duration::from_secs_f64(self.seconds);
         load.recorder.open(start, end);
         fleet.run(&mut load, Some(start))?;
-        let cpu = CpuMeter::start(&self.target.server_pid)?;
+        let cpu = CpuMeter::start(&self.target.at.pids)?;
         fleet.run(&mut load, Some(end))?;
         let cpu = cpu.stop()?;
         load.stopped = true;
@@ -171,7 +171,7 @@ struct Load<'a> {
 
 impl<'a> Load<'a> {
     fn new(mixed: &'a Mixed, keys: &'a [String]) -> Self {
-        let servers = mixed.target.servers.len();
+        let servers = mixed.target.at.servers.len();
         Self {
             mixed,
             keys,

@@ -13,7 +13,6 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 use menagerie_wire::OpCode;
 use menagerie_wire::event::{EventType, WatcherEvent};
-use menagerie_wire::jute::{Encode, Put as _};
 use menagerie_wire::proto::{AddWatchMode, PathWatch, SetData};
 
 use self::rounds::Rounds;
@@ -29,6 +28,7 @@ use crate::fleet::{Driver, Due, Fleet, Reply};
 use crate::latency::{Operation, Recorder};
 use crate::open_loop::Schedule;
 use crate::report::Report;
+use crate::requests::AddWatch;
 use crate::target::Target;
 use crate::test_tree;
 use crate::violations::{Violation, Violations};
@@ -89,7 +89,7 @@ impl Scenario for Watch {
     fn run(&self) -> Result<Report, BenchError> {
         self.validate()?;
         let watchers = self.target.connections as usize;
-        let mut fleet = Fleet::connect(&self.target.servers, watchers + 1)?;
+        let mut fleet = Fleet::connect(&self.target.at.servers, watchers + 1)?;
         let tree = Tree::new(self);
         let mut value = vec![b'm'; self.value_bytes as usize];
         let value_of = |key| {
@@ -178,7 +178,7 @@ impl Watch {
     ) -> Result<(), BenchError> {
         let watchers = self.target.connections as usize;
         let count = self.watches_per_connection();
-        let pids = &self.target.server_pid;
+        let pids = &self.target.at.pids;
         if !pids.is_empty() {
             let read = |number: u32, connection: &mut Connection, note: Note| {
                 let path = tree.path_of(self, connection.index, number);
@@ -210,7 +210,7 @@ impl Watch {
         let end = start + Duration::from_secs_f64(self.seconds);
         load.recorder.open(start, end);
         fleet.run(load, Some(start))?;
-        let cpu = CpuMeter::start(&self.target.server_pid)?;
+        let cpu = CpuMeter::start(&self.target.at.pids)?;
         fleet.run(load, Some(end))?;
         let cpu = cpu.stop()?;
         load.stopped = true;
@@ -230,7 +230,7 @@ impl Watch {
     /// Watches end with their sessions, or deleting the nodes would fire all of them.
     fn clean_up(&self, fleet: Fleet, tree: &Tree) -> Result<(), BenchError> {
         fleet.close();
-        let mut fleet = Fleet::connect(&self.target.servers[..1], 1)?;
+        let mut fleet = Fleet::connect(&self.target.at.servers[..1], 1)?;
         test_tree::sync(&mut fleet, &tree.root)?;
         let path = |node: u32| tree.paths[node as usize].as_str();
         test_tree::delete(&mut fleet, self.all_nodes(), 1024, path)?;
@@ -252,19 +252,6 @@ impl Kind {
             Self::Recursive => AddWatchMode::PersistentRecursive,
         };
         connection.send(OpCode::AddWatch, &AddWatch { path, mode }, note);
-    }
-}
-
-/// The body of addWatch.
-struct AddWatch<'a> {
-    path: &'a str,
-    mode: AddWatchMode,
-}
-
-impl Encode for AddWatch<'_> {
-    fn encode(&self, out: &mut Vec<u8>) {
-        out.put_string(self.path);
-        out.put_int(self.mode as i32);
     }
 }
 
@@ -318,7 +305,7 @@ impl<'a> Load<'a> {
     fn new(watch: &'a Watch, tree: &'a Tree) -> Self {
         let (nodes, watchers) = (watch.all_nodes(), watch.target.connections);
         let watchers_per_node = if watch.distinct { 1 } else { watchers };
-        let servers = watch.target.servers.len();
+        let servers = watch.target.at.servers.len();
         Self {
             watch,
             tree,

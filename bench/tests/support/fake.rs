@@ -43,6 +43,8 @@ pub(crate) enum Flaw {
     ExpireNever,
     /// Who comes back with a session gets another one.
     ForgetSession,
+    /// Some sessions get the id of the one before.
+    SameSession,
     /// Some setData are acknowledged and not done.
     LoseWrite,
 }
@@ -180,7 +182,7 @@ impl World {
         let mut response = ConnectResponse::expired(request.read_only);
         if id == 0 || known {
             if id == 0 || self.flaw == Flaw::ForgetSession {
-                self.last_session += 1;
+                self.last_session += i64::from(!self.flawed(Flaw::SameSession));
                 id = self.last_session;
             }
             response = ConnectResponse {
