@@ -81,6 +81,9 @@ enum Storm {
 /// How long one handshake may take: a storm may keep it waiting.
 const HANDSHAKE_TIME_MAX: Duration = Duration::from_secs(60);
 
+/// What others feel behind the last event is of the storm, too.
+const EXPIRY_AFTERMATH: Duration = Duration::from_millis(200);
+
 impl Scenario for Sessions {
     fn run(&self) -> Result<Report, BenchError> {
         let root = test_tree::unique_root();
@@ -251,13 +254,14 @@ impl Run<'_> {
         let ends: Vec<Nanos> = fleet.connections().iter().map(Connection::valid_until).collect();
         self.violations.append(fleet.abandon());
         let (first, last) = (ends.iter().min(), ends.iter().max().copied().unwrap_or_default());
+        let mut recorder = Recorder::until_the_end();
         // Before, there is nothing that others could feel.
         std::thread::sleep(first.map_or(Duration::ZERO, |first| first.since(Nanos::now())));
         self.witness.begin(Phase::Expire);
         let deadline = last + Duration::from_secs_f64(self.sessions.expiry_seconds_max);
-        let mut recorder = Recorder::until_the_end();
         let gone = self.witness.wait_until_gone(ends.len(), deadline);
         recorder.close(Nanos::now());
+        std::thread::sleep(EXPIRY_AFTERMATH);
         self.witness.begin(Phase::Between);
         let mut lives: HashSet<u32> = (0..self.sessions.sessions).collect();
         for (key, received) in gone {
