@@ -37,10 +37,14 @@ pub enum Operation {
     SteadyConnect,
     SteadyReconnect,
     SteadyExpiry,
+    /// From the create of a client's node to the reply that gives it the lock.
+    Acquire,
+    /// From the delete of one holder to the reply that gives the lock to the next.
+    Handover,
 }
 
 impl Operation {
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 16] = [
         Self::Read,
         Self::Write,
         Self::Event,
@@ -55,6 +59,8 @@ impl Operation {
         Self::SteadyConnect,
         Self::SteadyReconnect,
         Self::SteadyExpiry,
+        Self::Acquire,
+        Self::Handover,
     ];
 
     pub const fn name(self) -> &'static str {
@@ -73,12 +79,22 @@ impl Operation {
             Self::SteadyConnect => "steady_connect",
             Self::SteadyReconnect => "steady_reconnect",
             Self::SteadyExpiry => "steady_expiry",
+            Self::Acquire => "acquire",
+            Self::Handover => "handover",
         }
     }
 
     /// Something that a server did, and no second look at what another kind counts already.
     const fn is_work(self) -> bool {
-        !matches!(self, Self::FirstEvent | Self::MedianEvent | Self::P99Event | Self::LastEvent)
+        !matches!(
+            self,
+            Self::FirstEvent
+                | Self::MedianEvent
+                | Self::P99Event
+                | Self::LastEvent
+                | Self::Acquire
+                | Self::Handover
+        )
     }
 }
 

@@ -41,6 +41,8 @@ enum Command {
     Watch(scenario::Watch),
     /// Storms of sessions that open, go on and expire, and what others feel of them
     Sessions(scenario::Sessions),
+    /// The lock recipe: hand-overs per second, and mutual exclusion
+    Lock(scenario::Lock),
     /// From the start of a server to its first answer
     Restart(scenario::Restart),
     /// Two servers under the same load, taking turns
@@ -58,6 +60,7 @@ impl Command {
             Self::Fill(scenario) => scenario,
             Self::Watch(scenario) => scenario,
             Self::Sessions(scenario) => scenario,
+            Self::Lock(scenario) => scenario,
             Self::Restart(scenario) => scenario,
             Self::Compare(scenario) => scenario,
             Self::Disk(scenario) => scenario,

@@ -36,6 +36,10 @@ pub enum Violation {
     ExpiredEarly { key: u32, early_ms: u64 },
     /// A session whose client is not heard any more ends.
     NotExpired { key: u32 },
+    /// A lock has one holder at a time.
+    TwoHolders { other: u32 },
+    /// A lock goes to who queued first.
+    LockOrder { before: u32, number: u32 },
     /// A session hears of a change before it is shown any state behind it.
     EventOvertaken { event: i64, reply: i64 },
 }
@@ -73,6 +77,10 @@ impl fmt::Display for Violation {
                 write!(f, "session {key} expired {early_ms} ms before its time was over")
             }
             Self::NotExpired { key } => write!(f, "session {key} does not expire"),
+            Self::TwoHolders { other } => write!(f, "connection {other} holds the lock too"),
+            Self::LockOrder { before, number } => {
+                write!(f, "the lock went to node {number} after node {before}")
+            }
             Self::EventOvertaken { event, reply } => {
                 write!(f, "an event of {event:#x} after a reply that shows {reply:#x}")
             }

@@ -35,8 +35,8 @@ pub(crate) enum Flaw {
     WrongKind,
     /// Some events carry the zxid of another change.
     WrongZxid,
-    /// Lists of children leave out the first now and then.
-    HideChild,
+    /// Some lists of children show only the last.
+    HideChildren,
     /// Sessions expire after half of their time.
     ExpireEarly,
     /// Sessions never expire.
@@ -346,8 +346,8 @@ impl World {
 
     fn children(&mut self, path: &str) -> Outcome {
         let mut names = self.names(path);
-        if names.len() > 1 && self.flawed(Flaw::HideChild) {
-            names.remove(0);
+        if names.len() > 1 && self.flawed(Flaw::HideChildren) {
+            names.drain(..names.len() - 1);
         }
         // No order is promised.
         names.reverse();
