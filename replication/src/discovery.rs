@@ -307,7 +307,8 @@ impl Following {
         // No history reaches back to NONE: every leader, Apache's too, answers with SNAP. But a
         // vote must say what its sender has: a leader that lacks it could begin a reign otherwise.
         let is_vote = current_epoch.is_some();
-        let mut last_zxid = if m.diverged && !is_vote { Zxid::NONE } else { m.log.durable() };
+        let asks_for_all = (m.diverged || m.uncut) && !is_vote;
+        let mut last_zxid = if asks_for_all { Zxid::NONE } else { m.log.durable() };
         if flaws::has(Flaw::StandsForMemory) {
             last_zxid = m.committed;
         }

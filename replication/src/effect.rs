@@ -64,7 +64,8 @@ pub enum Effect {
         epochs: Epochs,
     },
     /// Cut the log behind `to`, and every snapshot above it, in one durable change; comes back as
-    /// [`crate::Event::Truncated`]. The tree goes back to `to`.
+    /// [`crate::Event::Truncated`], or, where there is nothing to go back to, as
+    /// [`crate::Event::CannotCut`]. The tree goes back to `to`.
     Truncate {
         to: Zxid,
     },

@@ -139,6 +139,12 @@ pub enum Event {
     Truncated {
         last_logged: Zxid,
     },
+    /// The log does not reach back to where [`crate::Effect::Truncate`] wanted it cut, and nothing
+    /// has changed: a leader had sent a snapshot that held more than was committed then. The
+    /// learner leaves, and asks for all of its leader's tree instead.
+    CannotCut {
+        to: Zxid,
+    },
     /// Completion of [`crate::Effect::ReceiveSnapshot`]; the snapshot is durable and in force, and
     /// the log is empty behind it.
     Installed {

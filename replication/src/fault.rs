@@ -29,6 +29,8 @@ pub enum Departure {
     DiskFailed,
     #[error("the tree is not what leader {0} has")]
     Diverged(ServerId),
+    #[error("leader {0}'s history ends at {1}, and the log does not reach back to there")]
+    CannotCut(ServerId, Zxid),
     #[error("elected to lead with a tree that is not what its history makes")]
     Unfit,
     #[error("leader {0} cannot be reached")]

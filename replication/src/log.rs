@@ -148,6 +148,11 @@ impl Log {
         self.durable = last_logged;
     }
 
+    pub(crate) fn on_not_cut(&mut self, to: Zxid) {
+        let due = self.rebuilding.take();
+        assert!(due == Some(to), "{to} is out of reach, {due:?} was due");
+    }
+
     pub(crate) fn on_installed(&mut self, zxid: Zxid) {
         let due = self.rebuilding.take();
         assert!(due == Some(zxid), "{zxid} installed, {due:?} was due");

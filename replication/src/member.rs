@@ -24,6 +24,8 @@ pub(crate) struct Member {
     /// The host's tree is not what the log makes of it; only a leader's snapshot mends that, or a
     /// new start.
     pub(crate) diverged: bool,
+    /// The log could not be cut to where a leader wanted it: its snapshot is taken instead.
+    pub(crate) uncut: bool,
     /// When the step happens, on the caller's clock. Means nothing between two steps.
     pub(crate) now_ms: u64,
     /// What the step wants done. The caller's, lent to the step; empty between two steps.

@@ -72,7 +72,8 @@ impl Node {
         let log = Log::empty(settings.history);
         let (election, committed) = (Election::new(), Zxid::ZERO);
         let (now_ms, fx) = (0, Effects::new());
-        let member = Member { settings, log, election, committed, diverged: false, now_ms, fx };
+        let (diverged, uncut) = (false, false);
+        let member = Member { settings, log, election, committed, diverged, uncut, now_ms, fx };
         Self { member, state: State::Unstarted, alone: false, generation: 0 }
     }
 
@@ -206,6 +207,7 @@ impl Node {
             }
             Event::DiskFailed => Err(Departure::DiskFailed),
             Event::Diverged => self.on_diverged(),
+            Event::CannotCut { to } => self.on_cannot_cut(to),
             Event::Notified { from, state, vote, version } => {
                 self.on_notified(from, Heard { vote, state, version })
             }
@@ -239,12 +241,21 @@ impl Node {
             Event::Logged { zxid } => log.on_logged(zxid, *now_ms),
             Event::EpochSaved { epochs } => log.on_epoch_saved(epochs),
             Event::Truncated { last_logged } => log.on_truncated(last_logged),
+            Event::CannotCut { to } => {
+                log.on_not_cut(to);
+                self.member.uncut = true;
+            }
             Event::Installed { zxid } => {
                 log.on_installed(zxid);
-                self.member.diverged = false;
+                (self.member.diverged, self.member.uncut) = (false, false);
             }
             _ => {}
         }
+    }
+
+    fn on_cannot_cut(&self, to: Zxid) -> Outcome {
+        let State::Following(following) = &self.state else { return Ok(()) };
+        Err(Departure::CannotCut(following.leader, to))
     }
 
     fn on_diverged(&mut self) -> Outcome {
@@ -293,6 +304,8 @@ impl Node {
             return self.leave(Departure::Unfit);
         }
         self.state = if leads {
+            // What was not to be cut is what all others get now.
+            member.uncut = false;
             State::Leading(Box::new(Leading::elected(member)))
         } else {
             State::Following(Box::new(Following::elected(member, vote.leader)))

@@ -179,6 +179,7 @@ fn event(words: &[&str]) -> Event {
         ["logged", z] => Event::Logged { zxid: zxid(z) },
         ["saved", accepted, current] => Event::EpochSaved { epochs: epochs(accepted, current) },
         ["truncated", z] => Event::Truncated { last_logged: zxid(z) },
+        ["cannot-cut", z] => Event::CannotCut { to: zxid(z) },
         ["installed", z] => Event::Installed { zxid: zxid(z) },
         ["drained", generation, last, accepted, current] => Event::Drained {
             generation: generation.parse().unwrap(),

@@ -27,6 +27,11 @@
 //! would spare it that, and is wrong: behind it a learner shows all that is in its log, committed
 //! or not, and Apache's ends its process at a COMMIT of it when another proposal is pending.
 //!
+//! The learner may not be able to cut: before a reign is established its leader sends all that it
+//! has, and what came so as a snapshot may be more than the next leader has. It keeps what it has,
+//! votes with it, and leaves; once its vote is given it claims to have nothing, and gets a SNAP
+//! (see `discovery.rs`). Apache's ends its process, and finds the same at the next start.
+//!
 //! Facts: ZooKeeper `LearnerHandler.syncFollower`, `queueCommittedProposals`,
 //! `Leader.startForwarding`, `Learner.syncWithLeader`.
 
@@ -413,6 +418,7 @@ impl Following {
         self.progress = Progress::Live;
         self.send(m, Packet::Ack { zxid: Zxid::new(self.epoch, 0) });
         m.election.established(self.epoch);
+        m.uncut = false;
         if let Some(config) = self.config.take() {
             m.settings.membership.adopt(&config);
         }

@@ -401,3 +401,62 @@ fn a_snapshot_that_ends_after_its_role_moves_the_durable_end_only() {
         ",
     );
 }
+
+#[test]
+fn a_learner_that_cannot_cut_votes_with_what_it_has_and_then_asks_for_everything() {
+    let mut learner = after(1, &[ACCEPTED]);
+    learner.check(
+        "
+        recv L1 TRUNC 0:9
+          truncate to 0:9
+        recv L1 NEWLEADER 2
+        cannot-cut 0:9
+          stop serving: leader 3's history ends at 0x9, and the log does not reach back to there
+          close L1
+          drain 1
+        drained 1 1:5 2 1
+          vote 2 LOOKING for 1 1:5 r2 e1
+          vote 3 LOOKING for 1 1:5 r2 e1
+        vote 3 LEADING for 3 0:9 r1 e2
+        vote 2 FOLLOWING for 3 0:9 r1 e2
+          connect 3
+        connected 3 L2
+          send L2 FOLLOWERINFO 1 accepted 2
+        recv L2 LEADERINFO 2
+          send L2 ACKEPOCH none -1
+        recv L2 SNAP 0:9
+          receive snapshot 0:9 on L2
+        recv L2 NEWLEADER 2
+        installed 0:9
+          save accepted 2 current 2
+        saved 2 2
+          send L2 ACK 2:0
+        ",
+    );
+}
+
+#[test]
+fn a_learner_that_cannot_cut_gives_the_next_leader_the_same_vote() {
+    let uncut = "recv L1 TRUNC 0:9\ncannot-cut 0:9\ndrained 1 1:5 2 1";
+    let next = "vote 3 LEADING for 3 0:9 r1 e2\nvote 2 FOLLOWING for 3 0:9 r1 e2\nconnected 3 L2";
+    after(1, &[ACCEPTED, uncut, next]).check(
+        "
+        recv L2 LEADERINFO 3
+          save accepted 3 current 1
+        saved 3 1
+          send L2 ACKEPOCH 1:5 1
+        ",
+    );
+}
+
+#[test]
+fn what_cannot_be_cut_is_no_reason_not_to_lead_with_it() {
+    let uncut = "recv L1 TRUNC 0:9\ncannot-cut 0:9\ndrained 1 1:5 2 1";
+    after(1, &[ACCEPTED, uncut]).check(
+        "
+        vote 2 LOOKING for 1 1:5 r2 e1
+        vote 3 LOOKING for 1 1:5 r2 e1
+          listen
+        ",
+    );
+}

@@ -167,9 +167,11 @@ pub(super) fn node(print: &mut Print<'_>, node: &Node) {
 /// An election here ends with the notification that is its outcome, whatever was heard before.
 fn member(print: &mut Print<'_>, member: &Member) {
     // Time and effects are those of a step, and none is being taken.
-    let Member { settings: _, log, election: _, committed, diverged, now_ms: _, fx: _ } = member;
+    let Member { settings: _, log, election: _, committed, diverged, uncut, now_ms: _, fx: _ } =
+        member;
     print.zxid(*committed);
     print.word(u64::from(*diverged));
+    print.word(u64::from(*uncut));
     let Log { history, durable, epochs, saving, rebuilding, waiting_since_ms: _ } = log;
     print.zxid(history.before());
     print.zxid(history.last());

@@ -27,7 +27,7 @@ use crate::runtime::log_event::{self, LogEvent};
 use crate::runtime::mailbox::Sender;
 use crate::runtime::offload::offload;
 use crate::runtime::spawn;
-use crate::store::{LogCursor, ServerStore};
+use crate::store::{LogCursor, ServerStore, StoreError};
 
 /// The end of a job.
 pub enum Done {
@@ -36,6 +36,11 @@ pub enum Done {
         last_logged: Zxid,
         writer: Writer<SystemDisk>,
         tree: Option<Tree>,
+    },
+    /// The log does not reach back. Nothing has changed.
+    NotCut {
+        to: Zxid,
+        writer: Writer<SystemDisk>,
     },
     Installed {
         zxid: Zxid,
@@ -234,8 +239,14 @@ impl Journal {
         let store = self.store.clone();
         let writer = self.unwatch();
         self.run("truncate-log", move || {
-            writer.close()?;
-            let cut = store.truncate(to, rebuild)?;
+            let mut open = Some(writer);
+            let close = || open.take().map_or(Ok(()), |writer| writer.close().map(drop));
+            let cut = store.cut(to, rebuild, close);
+            if let (Err(StoreError::OutOfReach(error)), Some(writer)) = (&cut, open) {
+                tracing::warn!("the log cannot be cut behind {to}: {error}");
+                return Ok(Done::NotCut { to, writer });
+            }
+            let cut = cut?;
             let writer = store.open_writer(&cut.log)?;
             Ok(Done::Truncated { last_logged: cut.last_logged, writer, tree: cut.tree })
         });
@@ -330,6 +341,10 @@ impl Journal {
             Done::Truncated { last_logged, writer, tree } => {
                 self.watch(writer);
                 Ended::Truncated { last_logged, tree }
+            }
+            Done::NotCut { to, writer } => {
+                self.watch(writer);
+                Ended::Event(Event::CannotCut { to })
             }
             Done::Installed { zxid, writer, tree } => {
                 self.watch(writer);

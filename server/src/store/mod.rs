@@ -97,11 +97,10 @@ pub enum StoreError {
     Snapshot(#[from] SnapshotError),
     #[error("cannot {what} {name}: {error}")]
     Io { what: &'static str, name: String, error: std::io::Error },
-    #[error(
-        "the leader's history ends at {to}, and ours cannot be cut there: {error}; if the leader \
-         is right, move this server's data away, so that it takes everything from the leader"
-    )]
+    #[error("the leader's history ends at {to}, and ours cannot be cut there: {error}")]
     CannotCut { to: Zxid, error: RecoveryError },
+    #[error("the leader's history cannot be cut out of ours: {0}")]
+    OutOfReach(RecoveryError),
     #[error("it belongs to a history that has been cut or replaced meanwhile")]
     Superseded,
 }

@@ -3,11 +3,10 @@
 //! A leader names the end of *its* log; ours may hold nothing there. What is kept ends with the
 //! highest transaction that is not behind that place (ZooKeeper: `FileTxnLog.truncate`).
 //!
-//! Committed transactions are never cut, and snapshots hold nothing else: so a log that does not
-//! reach back is asked to forget what was committed. That is refused with nothing changed, and the
-//! server must end and say so, as ZooKeeper's does (`Learner.syncWithLeader`, exit code 13). To
-//! take everything from such a leader is for the operator to decide, by an empty directory: a
-//! server that emptied its log by itself would vote with a history shorter than it acknowledged.
+//! A log may not reach back to there. Our own snapshots hold nothing but what is committed, and
+//! that is never cut; but one that a leader sent before its reign was established holds all that
+//! the leader had. Then nothing is changed, and the server keeps its vote: it asks for the leader's
+//! state instead. ZooKeeper's ends its process (`Learner.syncWithLeader`, exit code 13).
 
 use menagerie_engine::disk::Disk;
 use menagerie_engine::manifest::Manifest;
@@ -15,7 +14,7 @@ use menagerie_engine::recovery::{self, RecoveryError};
 use menagerie_engine::restore::Restore;
 use menagerie_engine::snapshot::Snapshots;
 use menagerie_engine::tree::Tree;
-use menagerie_engine::wal::{LogEnd, Reader};
+use menagerie_engine::wal::{LogEnd, Reader, WalError};
 use menagerie_wire::Zxid;
 
 use super::{Store, StoreError};
@@ -32,22 +31,30 @@ pub struct Truncated {
 
 impl<D: Disk, S: Snapshots> Store<D, S> {
     /// Cuts the log behind `to`, and every snapshot above it: `Effect::Truncate`, completed by
-    /// `Event::Truncated`. The writer must have been dropped.
+    /// `Event::Truncated`. `close` drops the writer: it is called when the cut can be made.
     ///
     /// `rebuild` asks for the tree: needed when the last committed root, which is kept, is beyond
     /// `to`.
     ///
     /// # Errors
-    /// [`StoreError::CannotCut`]: nothing has changed. Others may have left a cut that was begun,
-    /// which the next start completes. All of them end the server: `Event::DiskFailed`.
-    pub fn truncate(&self, to: Zxid, rebuild: bool) -> Result<Truncated, StoreError> {
+    /// [`StoreError::OutOfReach`]: nothing has changed, the writer is open, and the server goes on
+    /// with `Event::CannotCut`. All others end it, `Event::DiskFailed`, and may have left a cut
+    /// that was begun, which the next start completes.
+    pub fn cut(
+        &self,
+        to: Zxid,
+        rebuild: bool,
+        close: impl FnOnce() -> Result<(), WalError>,
+    ) -> Result<Truncated, StoreError> {
         let _files = self.manifest.lock_files();
         let mut manifest = self.manifest.lock();
         let now = *manifest.current();
-        let (last, tree) = self
-            .look_back(&now, to, rebuild)
-            .map_err(|error| StoreError::CannotCut { to, error })?;
+        let (last, tree) = self.look_back(&now, to, rebuild).map_err(|error| match error {
+            RecoveryError::OutOfReach { .. } => StoreError::OutOfReach(error),
+            error => StoreError::CannotCut { to, error },
+        })?;
         assert!(last <= to, "a cut behind {to} would end at {last}");
+        close()?;
         self.manifest.end_history();
         let nonce = self.nonces.next();
         let last_logged =
@@ -55,6 +62,15 @@ impl<D: Disk, S: Snapshots> Store<D, S> {
         let log = Reader::open(&self.log, now.log_start, last_logged)?.finish()?;
         assert!(log.zxid == last_logged, "cut behind {last_logged}, the log ends at {}", log.zxid);
         Ok(Truncated { last_logged, log, tree })
+    }
+
+    /// The same where no writer is open.
+    ///
+    /// # Errors
+    /// As [`Self::cut`].
+    #[cfg(test)]
+    pub fn truncate(&self, to: Zxid, rebuild: bool) -> Result<Truncated, StoreError> {
+        self.cut(to, rebuild, || Ok(()))
     }
 
     /// Where a cut behind `to` would end, and the tree there, which is made before the cut: one
@@ -117,8 +133,8 @@ mod tests {
         ] {
             let disk = MemoryDisk::new();
             let Server { store, writer, zxids, .. } = server(&disk);
-            drop(writer);
-            let cut = store.truncate(to, true).unwrap();
+            let close = move || writer.close().map(drop);
+            let cut = store.cut(to, true, close).unwrap();
             assert_eq!((cut.last_logged, cut.log.zxid), (last, last), "cut behind {to}");
             let zxids = up_to(&zxids, last);
             assert!(holds(&cut.tree.unwrap(), &zxids), "cut behind {to}");
@@ -159,16 +175,17 @@ mod tests {
     #[test]
     fn a_cut_below_what_is_kept_is_refused_and_changes_nothing() {
         let disk = MemoryDisk::new();
-        let server = server(&disk);
+        let mut server = server(&disk);
         server.purge_to_newest();
-        let Server { store, writer, zxids, .. } = server;
-        drop(writer);
         for to in [at(0, 5), at(1, 1), at(1, 3)] {
             for rebuild in [false, true] {
-                let refused = store.truncate(to, rebuild);
-                assert!(matches!(refused, Err(StoreError::CannotCut { .. })));
+                let refused = server.store.cut(to, rebuild, || panic!("it cannot be cut"));
+                assert!(matches!(refused, Err(StoreError::OutOfReach(_))));
             }
         }
+        // The writer that was open goes on.
+        server.append(2);
+        let zxids = server.zxids;
         let found = Server::try_start(&disk, zxids.clone()).unwrap();
         assert!(holds(&found.tree, &zxids));
     }

@@ -125,6 +125,53 @@ pub(super) fn zk_1154_highest_zxid_joins_late() {
     stage.end();
 }
 
+/// A leader sends a snapshot of all it has, and dies before a quorum has that. The next leader has
+/// less, and who was sent the snapshot cannot cut it: it must not end, but take the leader's.
+/// (Apache's learner exits with code 13, at every start.)
+pub(super) fn snapshot_of_what_the_next_leader_has_not() {
+    let plan = Plan { voters: 5, snapshot_every: 3, history_txns: 1, ..Plan::calm(13) };
+    let (mut stage, roles, client) = written(plan);
+    let [first, lags, needed, away, other] = roles[..] else { panic!("five members") };
+    stage.crash(lags, Crash::Kill);
+    stage.sets(client, "/k0", 12);
+    let committed = stage.last_logged(first);
+    stage.isolate(first);
+    stage.set_soon(client, "/k0");
+    stage.pass_ms(100);
+    for id in [first, needed, away, other] {
+        stage.crash(id, Crash::KeepUnsynced);
+    }
+    stage.mend();
+
+    // What its log has more is sent to both; one gets it late.
+    stage.ambush(
+        needed,
+        |packet| matches!(packet, Packet::Diff { .. }),
+        Action::DelayUs(10_000_000),
+    );
+    let gone = Action::CrashReceiver(Crash::KeepUnsynced);
+    stage.ambush(first, is_ack_new_leader, gone);
+    for id in [first, lags, needed] {
+        stage.start(id);
+    }
+    stage.wait("acknowledged", |world| world.waiting_ambushes() == 0);
+    assert!(stage.last_logged(lags) > committed, "the snapshot holds more than was committed");
+    stage.crash(lags, Crash::Kill);
+    stage.restart(needed, Crash::Kill);
+
+    stage.start(away);
+    stage.start(other);
+    let next = stage.next_leader(&[]);
+    assert_eq!(stage.last_logged(next), committed);
+    // Before anything is written: what is too much would be cut.
+    stage.ambush(lags, |packet| matches!(packet, Packet::Trunc { .. }), Action::DelayUs(0));
+    stage.start(lags);
+    stage.serves(lags);
+    assert_eq!(stage.waiting_ambushes(), 0, "there was nothing to cut");
+    assert_eq!(stage.last_logged(lags), stage.last_logged(next));
+    stage.end();
+}
+
 /// ZK-1319, 1367: a server that lagged takes part in an election after all were restarted, and
 /// others join it later: all have the same data and the same ephemerals.
 pub(super) fn zk_1367_lagging_server_elects_first() {

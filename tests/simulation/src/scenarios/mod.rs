@@ -109,6 +109,7 @@ scripts! {
         zk_1081_one_epoch_for_two_leaders
         zk_582_epoch_survives_the_log
         zk_1154_highest_zxid_joins_late
+        snapshot_of_what_the_next_leader_has_not
         zk_1367_lagging_server_elects_first
         zk_1489_log_goes_on_behind_a_cut
         zk_1549_no_snapshot_of_what_is_not_committed

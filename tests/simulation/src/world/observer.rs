@@ -149,6 +149,11 @@ impl Observer {
         self.replaced(id, ends_at, installed);
     }
 
+    /// The log could not be cut.
+    pub(super) fn on_not_cut(&mut self, id: ServerId) {
+        self.log(id).replacing = None;
+    }
+
     fn replaced(&mut self, id: ServerId, to: Zxid, installed: bool) {
         let what = match installed {
             true => Observation::Installed { zxid: to },

@@ -40,6 +40,7 @@ pub(super) struct DiskWork {
 /// What a job comes to.
 enum Done {
     Truncated { last_logged: Zxid, tree: Option<Tree> },
+    NotCut { to: Zxid },
     Installed { zxid: Zxid, tree: Tree },
     Drained { generation: u64, last_logged: Zxid, epochs: Epochs },
 }
@@ -100,8 +101,15 @@ impl Process {
                 Ok(Done::Truncated { last_logged: to, tree: None })
             }
             Job::Truncate { to, rebuild } => {
-                self.writer = None;
-                let cut = self.store.truncate(to, rebuild)?;
+                let writer = &mut self.writer;
+                let close = || {
+                    *writer = None;
+                    Ok(())
+                };
+                let cut = match self.store.cut(to, rebuild, close) {
+                    Err(StoreError::OutOfReach(_)) => return Ok(Done::NotCut { to }),
+                    cut => cut?,
+                };
                 self.writer = Some(self.store.open_writer(&cut.log)?);
                 self.work.log_ends_at(cut.last_logged);
                 Ok(Done::Truncated { last_logged: cut.last_logged, tree: cut.tree })
@@ -272,6 +280,10 @@ impl World {
         let process = process.expect("a process that runs");
         let (sequencer, out) = (&mut process.sequencer, &mut process.out);
         match done {
+            Done::NotCut { to } => {
+                self.observer.on_not_cut(id);
+                sequencer.on_event(Event::CannotCut { to }, now, out);
+            }
             Done::Truncated { last_logged, tree } => {
                 self.observer.on_replaced(id, last_logged);
                 sequencer.on_truncated(last_logged, tree, now, out);

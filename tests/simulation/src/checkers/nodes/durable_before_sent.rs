@@ -2,7 +2,10 @@
 //! makes no lie of it.
 //!
 //! A vote and an ACKEPOCH say neither more nor less: a node that says less than it has lets others
-//! win an election without what it has acknowledged.
+//! win an election without what it has acknowledged. An ACKEPOCH that is no vote, as its sender had
+//! promised the epoch before, may claim to have nothing: that asks for a snapshot.
+
+use menagerie_wire::Zxid;
 
 use super::ledger::Ledger;
 use super::seen::{Observation, Promise, Seen};
@@ -15,7 +18,9 @@ pub(super) fn check(ledger: &Ledger, seen: &Seen<'_>) -> Option<String> {
         Promise::Vote { zxid, epoch } => zxid == last && epoch == i64::from(epochs.current.0),
         Promise::LearnerInfo { accepted } => accepted == epochs.accepted,
         Promise::LeaderInfo { epoch } => epoch == epochs.accepted,
-        Promise::AckEpoch { last_zxid } => last_zxid == last,
+        Promise::AckEpoch { last_zxid, is_vote } => {
+            last_zxid == last || (!is_vote && last_zxid == Zxid::NONE)
+        }
         Promise::NewLeader { epoch } => epoch == epochs.current,
         Promise::AckNewLeader { epoch } => {
             let foundation = ledger.foundations.get(&epoch).copied().flatten();

@@ -240,7 +240,11 @@ const BAD: &[Bad] = &[
         t.promise(2, Promise::LearnerInfo { accepted: Epoch(2) });
     }),
     ("an ACKEPOCH of what is not on the disk", "durable_before_sent", |t| {
-        t.promise(2, Promise::AckEpoch { last_zxid: zxid(A) });
+        t.promise(2, Promise::AckEpoch { last_zxid: zxid(A), is_vote: true });
+    }),
+    ("an ACKEPOCH that votes with less than is on the disk", "durable_before_sent", |t| {
+        t.log(&[2], A);
+        t.promise(2, Promise::AckEpoch { last_zxid: Zxid::NONE, is_vote: true });
     }),
     ("NEWLEADER is acknowledged before its history is on the disk", "durable_before_sent", |t| {
         t.log(&[1], A);

@@ -91,6 +91,8 @@ pub enum Promise {
     },
     AckEpoch {
         last_zxid: Zxid,
+        /// It had not promised the epoch before.
+        is_vote: bool,
     },
     NewLeader {
         epoch: Epoch,
@@ -127,7 +129,9 @@ impl Promise {
                 Self::LearnerInfo { accepted: accepted_epoch }
             }
             Packet::LeaderInfo { epoch } => Self::LeaderInfo { epoch },
-            Packet::AckEpoch { last_zxid, .. } => Self::AckEpoch { last_zxid },
+            Packet::AckEpoch { last_zxid, current_epoch } => {
+                Self::AckEpoch { last_zxid, is_vote: current_epoch.is_some() }
+            }
             Packet::NewLeader { epoch, .. } => Self::NewLeader { epoch },
             Packet::Ack { zxid } if zxid.counter() == 0 => {
                 Self::AckNewLeader { epoch: zxid.epoch() }
