@@ -11,8 +11,10 @@
 //!
 //! What one server shows binds no other server: followers may lag.
 
+use menagerie_wire::OpCode;
 use menagerie_wire::data::Stat;
 use menagerie_wire::jute::{Decode as _, JuteError, Reader};
+use menagerie_wire::proto::MultiHeader;
 
 use crate::conversation::Note;
 use crate::violations::Violation;
@@ -97,6 +99,19 @@ impl Checks {
         self.check_number(note.key, stat.version, sequence.cast_unsigned())
     }
 
+    /// Judges the answer to an exists; `behind` as for a write.
+    pub fn on_exists<'n>(
+        &mut self,
+        server: usize,
+        note: &Note,
+        behind: impl Iterator<Item = &'n mut Note>,
+        body: &[u8],
+    ) -> Result<(), Violation> {
+        let stat = Stat::from_bytes(body).map_err(|_| undecodable(note))?;
+        self.show(server, note.key, stat.version, behind);
+        check_version(note, stat.version, note.version_min)
+    }
+
     fn show<'n>(
         &mut self,
         server: usize,
@@ -120,6 +135,37 @@ impl Checks {
         }
         Ok(())
     }
+}
+
+/// Judges the answer to a getChildren of a directory with `keys` nodes whose names are numbers;
+/// others may come and go beside them.
+pub fn check_names(note: &Note, keys: u32, body: &[u8]) -> Result<(), Violation> {
+    let mut reader = Reader::new(body);
+    let count = reader.count().ok().flatten().ok_or_else(|| undecodable(note))?;
+    let mut found = 0;
+    for _ in 0..count {
+        let name = reader.buffer().ok().flatten().ok_or_else(|| undecodable(note))?;
+        found += u32::from(name.iter().all(u8::is_ascii_digit));
+    }
+    if found == keys { Ok(()) } else { Err(Violation::WrongNames { keys, found }) }
+}
+
+/// Judges the answer to a create: the path that was asked for.
+pub fn check_created(note: &Note, path: &str, body: &[u8]) -> Result<(), Violation> {
+    let created = Reader::new(body).buffer().ok().flatten();
+    if created == Some(path.as_bytes()) { Ok(()) } else { Err(undecodable(note)) }
+}
+
+/// The stat of the next result of a multi, which `rest` begins with.
+pub fn next_result<'a>(note: &Note, rest: &mut &'a [u8]) -> Result<&'a [u8], Violation> {
+    let mut reader = Reader::new(rest);
+    let header = MultiHeader::decode(&mut reader).map_err(|_| undecodable(note))?;
+    let stat = reader.bytes(Stat::LEN).map_err(|_| undecodable(note))?;
+    if header.done || header.op != OpCode::SetData as i32 {
+        return Err(undecodable(note));
+    }
+    *rest = reader.rest();
+    Ok(stat)
 }
 
 fn check_version(note: &Note, version: i32, min: i32) -> Result<(), Violation> {
@@ -151,7 +197,7 @@ mod tests {
 
     fn note(version_min: i32, sequence: u64) -> Note {
         let operation = Operation::Read;
-        Note { operation, due: Nanos(0), key: KEY, version_min, sequence }
+        Note { key: KEY, version_min, sequence, ..Note::plain(operation, Nanos(0)) }
     }
 
     fn written(version: i32) -> Vec<u8> {
@@ -208,6 +254,35 @@ mod tests {
     fn a_write_makes_a_version_that_nobody_knew() {
         let stale = Err(Violation::StaleVersion { key: KEY, known: 4, version: 4 });
         assert_eq!(checks().on_write(0, &note(4, 9), nothing(), &written(4)), stale);
+    }
+
+    #[test]
+    fn a_list_has_all_keys_and_perhaps_others() {
+        let check = |names: &[&str], expect| {
+            let mut body = Vec::new();
+            body.put_int(names.len() as i32);
+            names.iter().for_each(|name| body.put_string(name));
+            assert_eq!(check_names(&note(0, 0), 2, &body), expect, "{names:?}");
+            let cut = check_names(&note(0, 0), 2, &body[..body.len() - 1]);
+            assert_eq!(cut, Err(Violation::Undecodable { key: KEY }));
+        };
+        check(&["0000001", "t7", "0000002"], Ok(()));
+        check(&["0000001", "t7"], Err(Violation::WrongNames { keys: 2, found: 1 }));
+    }
+
+    #[test]
+    fn a_multi_has_a_stat_for_each_write() {
+        let mut body = Vec::new();
+        for version in [3, 4] {
+            MultiHeader { op: OpCode::SetData as i32, done: false, err: 0 }.encode(&mut body);
+            body.extend(written(version));
+        }
+        MultiHeader::END.encode(&mut body);
+        let mut rest = &body[..];
+        assert_eq!(next_result(&note(0, 0), &mut rest), Ok(&*written(3)));
+        assert_eq!(next_result(&note(0, 0), &mut rest), Ok(&*written(4)));
+        let undecodable = Err(Violation::Undecodable { key: KEY });
+        assert_eq!(next_result(&note(0, 0), &mut rest), undecodable);
     }
 
     #[test]

@@ -25,12 +25,14 @@ pub struct Note {
     pub version_min: i32,
     /// The number of the value that a write carries.
     pub sequence: u64,
+    /// The driver's number for the kind of request.
+    pub kind: u8,
 }
 
 impl Note {
     /// A request whose reply has nothing to be checked against.
     pub const fn plain(operation: Operation, due: Nanos) -> Self {
-        Self { operation, due, key: 0, version_min: 0, sequence: 0 }
+        Self { operation, due, key: 0, version_min: 0, sequence: 0, kind: 0 }
     }
 }
 

@@ -17,6 +17,17 @@ pub fn name_of(value: impl ValueEnum) -> String {
     value.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned())
 }
 
+/// An exponent; above 10 all but the first key are never drawn.
+pub fn skew(text: &str) -> Result<f64, String> {
+    within(text, 0.0, 10.0)
+}
+
+/// The words that stand for `values` on the command line.
+pub fn names_of<V: ValueEnum + Copy>(values: &[V]) -> String {
+    let names: Vec<_> = values.iter().map(|value| name_of(*value)).collect();
+    names.join(",")
+}
+
 fn within(text: &str, min: f64, max: f64) -> Result<f64, String> {
     let number: f64 = text.parse().map_err(|_| format!("`{text}` is no number"))?;
     let legal = (min..=max).contains(&number);

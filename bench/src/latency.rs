@@ -41,10 +41,12 @@ pub enum Operation {
     Acquire,
     /// From the delete of one holder to the reply that gives the lock to the next.
     Handover,
+    /// The worst latency of each 10 ms.
+    WorstOf10Ms,
 }
 
 impl Operation {
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::Read,
         Self::Write,
         Self::Event,
@@ -61,6 +63,7 @@ impl Operation {
         Self::SteadyExpiry,
         Self::Acquire,
         Self::Handover,
+        Self::WorstOf10Ms,
     ];
 
     pub const fn name(self) -> &'static str {
@@ -81,6 +84,7 @@ impl Operation {
             Self::SteadyExpiry => "steady_expiry",
             Self::Acquire => "acquire",
             Self::Handover => "handover",
+            Self::WorstOf10Ms => "worst_of_10ms",
         }
     }
 
@@ -94,6 +98,7 @@ impl Operation {
                 | Self::LastEvent
                 | Self::Acquire
                 | Self::Handover
+                | Self::WorstOf10Ms
         )
     }
 }

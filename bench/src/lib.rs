@@ -18,6 +18,7 @@ pub mod flags;
 pub mod fleet;
 pub mod framed;
 pub mod grown_tree;
+pub mod keys;
 pub mod latency;
 pub mod open_loop;
 pub mod opening;
@@ -29,6 +30,7 @@ pub mod scenario;
 pub mod sequence;
 pub mod target;
 pub mod test_tree;
+pub mod timeline;
 pub mod violations;
 
 pub use error::BenchError;

@@ -43,6 +43,8 @@ enum Command {
     Sessions(scenario::Sessions),
     /// The lock recipe: hand-overs per second, and mutual exclusion
     Lock(scenario::Lock),
+    /// Steady load over a big tree: the worst latency of every 10 ms while snapshots are written
+    Snapshot(scenario::Snapshot),
     /// From the start of a server to its first answer
     Restart(scenario::Restart),
     /// Two servers under the same load, taking turns
@@ -61,6 +63,7 @@ impl Command {
             Self::Watch(scenario) => scenario,
             Self::Sessions(scenario) => scenario,
             Self::Lock(scenario) => scenario,
+            Self::Snapshot(scenario) => scenario,
             Self::Restart(scenario) => scenario,
             Self::Compare(scenario) => scenario,
             Self::Disk(scenario) => scenario,

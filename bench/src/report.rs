@@ -35,6 +35,9 @@ pub struct Report {
     pub ops_per_server_cpu_s: Option<f64>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub figures: BTreeMap<&'static str, f64>,
+    /// What happened when; for scripts only, as it is long.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub series: BTreeMap<&'static str, Vec<f64>>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub comparison: BTreeMap<String, Comparison>,
 }
@@ -107,6 +110,7 @@ impl Report {
             server_cpu_s: None,
             ops_per_server_cpu_s: None,
             figures: BTreeMap::new(),
+            series: BTreeMap::new(),
             comparison: BTreeMap::new(),
         };
         report.condition("kernel", uname.release().to_string_lossy().into_owned());

@@ -14,6 +14,7 @@ mod lock;
 mod mixed;
 mod restart;
 mod sessions;
+mod snapshot;
 mod watch;
 
 pub use compare::Compare;
@@ -24,6 +25,7 @@ pub use lock::Lock;
 pub use mixed::Mixed;
 pub use restart::Restart;
 pub use sessions::Sessions;
+pub use snapshot::Snapshot;
 pub use watch::Watch;
 
 /// A measurement with its arguments.

@@ -40,6 +40,8 @@ pub enum Violation {
     TwoHolders { other: u32 },
     /// A lock goes to who queued first.
     LockOrder { before: u32, number: u32 },
+    /// A list of children has all that nobody deletes.
+    WrongNames { keys: u32, found: u32 },
     /// A session hears of a change before it is shown any state behind it.
     EventOvertaken { event: i64, reply: i64 },
 }
@@ -80,6 +82,9 @@ impl fmt::Display for Violation {
             Self::TwoHolders { other } => write!(f, "connection {other} holds the lock too"),
             Self::LockOrder { before, number } => {
                 write!(f, "the lock went to node {number} after node {before}")
+            }
+            Self::WrongNames { keys, found } => {
+                write!(f, "a list with {found} of the {keys} names that are there")
             }
             Self::EventOvertaken { event, reply } => {
                 write!(f, "an event of {event:#x} after a reply that shows {reply:#x}")

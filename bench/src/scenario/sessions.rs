@@ -25,7 +25,7 @@ use crate::connection::{Connection, Session};
 use crate::conversation::Note;
 use crate::cpu::{CpuMeter, resident_bytes};
 use crate::error::BenchError;
-use crate::flags::{name_of, seconds};
+use crate::flags::{names_of, seconds};
 use crate::fleet::Fleet;
 use crate::latency::{Operation, Recorder};
 use crate::opening::{Opening, Wanted};
@@ -128,11 +128,10 @@ fn remove(server: &[std::net::SocketAddr], root: &str, clients: usize) -> Result
 impl Sessions {
     fn describe(&self, report: &mut Report) {
         self.at.describe(report);
-        let storms: Vec<_> = self.storms.iter().map(|storm| name_of(*storm)).collect();
         report.condition("sessions", self.sessions);
         report.condition("at_once", self.at_once);
         report.condition("session_timeout_ms", self.session_timeout_ms);
-        report.condition("storms", storms.join(","));
+        report.condition("storms", names_of(&self.storms));
         report.condition("steady_rate", self.steady_rate);
         report.condition("idle_seconds", self.idle_seconds);
         report.condition("checked", !self.unchecked);

@@ -326,7 +326,8 @@ impl<'a> Load<'a> {
         let sequence = self.rounds.begin(due, deadline);
         for node in self.rounds.nodes() {
             let version_min = self.checks.version_min(writer.server, node);
-            let note = Note { operation: Operation::Write, due, key: node, version_min, sequence };
+            let plain = Note::plain(Operation::Write, due);
+            let note = Note { key: node, version_min, sequence, ..plain };
             checks::label(&mut self.value, node, sequence);
             let path = Some(self.tree.paths[node as usize].as_str().into());
             let body = SetData { path, data: Some(&self.value), version: -1 };

@@ -136,8 +136,9 @@ impl Fake {
         world.nodes.keys().filter(|path| *path != "/").cloned().collect()
     }
 
-    pub(crate) fn sessions(&self) -> usize {
-        self.world.lock().unwrap().sessions.len()
+    /// Whether any node was set.
+    pub(crate) fn was_written(&self) -> bool {
+        self.world.lock().unwrap().nodes.values().any(|node| node.version > 0)
     }
 }
 

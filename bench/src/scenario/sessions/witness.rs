@@ -273,7 +273,7 @@ impl Driver for Load {
         let server = connection.server;
         let version_min = self.checks.as_ref().map_or(0, |checks| checks.version_min(server, key));
         let sequence = if write { self.schedule.taken() } else { 0 };
-        let note = Note { operation: self.operation(), due, key, version_min, sequence };
+        let note = Note { key, version_min, sequence, ..Note::plain(self.operation(), due) };
         let path = self.paths[connection.index].as_str();
         if write {
             checks::label(&mut self.value, key, sequence);
