@@ -34,6 +34,10 @@ impl Sequencer {
                 self.ask_for_session(connection, timeout_ms, ids);
             }
             ToSequencer::Resume { connection, session, timeout_ms, ids } => {
+                // What comes through the old connection behind the question would pass for new.
+                if let Some(old) = self.owners.leave(session) {
+                    out.tell(old.shard, ToShard::Evict { connection: old });
+                }
                 let moving = Moving { connection, timeout_ms, ids };
                 self.moving.entry(session).or_default().push_back(moving);
                 self.step(Event::Revalidate(Touch { session, timeout_ms }));

@@ -18,6 +18,8 @@ pub(crate) enum Seat {
     Here(ConnectionKey),
     /// At the learner behind this link.
     At(Link),
+    /// It was where it is no more. Whoever it was with before that is a stranger all the same.
+    Left,
 }
 
 /// The seat of a session, and who its client has proved to be.
@@ -36,7 +38,7 @@ pub(crate) enum Claim {
     Stranger,
 }
 
-/// Sessions with a connection. Those without one are only in the tree.
+/// Sessions that were heard of since this role began.
 #[derive(Debug, Default)]
 pub(crate) struct Owners {
     by_session: HashMap<SessionId, Owner>,
@@ -93,13 +95,22 @@ impl Owners {
     /// The connection is gone, the session is not.
     pub(crate) fn disconnect(&mut self, session: SessionId, connection: ConnectionKey) {
         if self.claim(session, connection) == Claim::Owner {
-            self.by_session.remove(&session);
+            self.leave(session);
         }
+    }
+
+    /// The client is about to speak through another connection. Returns the one of this server
+    /// that it leaves.
+    pub(crate) fn leave(&mut self, session: SessionId) -> Option<ConnectionKey> {
+        let owner = self.by_session.get_mut(&session)?;
+        std::mem::replace(owner, Owner::left()).connection()
     }
 
     /// The learner behind the link is gone.
     pub(crate) fn forget(&mut self, link: Link) {
-        self.by_session.retain(|_, owner| owner.seat != Seat::At(link));
+        for owner in self.by_session.values_mut().filter(|owner| owner.seat == Seat::At(link)) {
+            *owner = Owner::left();
+        }
     }
 
     /// A role is over: all connections end.
@@ -117,10 +128,14 @@ impl Owner {
         Self { seat: Seat::At(link), ids: Box::default() }
     }
 
+    fn left() -> Self {
+        Self { seat: Seat::Left, ids: Box::default() }
+    }
+
     const fn connection(&self) -> Option<ConnectionKey> {
         match self.seat {
             Seat::Here(connection) => Some(connection),
-            Seat::At(_) => None,
+            Seat::At(_) | Seat::Left => None,
         }
     }
 }
@@ -171,6 +186,20 @@ mod tests {
         assert_eq!(owners.claim_at(SESSION, far), Claim::Stranger);
         assert_eq!(owners.take_over(SESSION, Owner::at(far)), Some(connection(1)));
         owners.forget(far);
-        assert_eq!(owners.claim_at(SESSION, near), Claim::Owner);
+        assert_eq!(owners.claim_at(SESSION, near), Claim::Stranger, "it has left near for far");
+    }
+
+    #[test]
+    fn who_was_left_stays_a_stranger_when_the_next_is_gone() {
+        let near = Link(1);
+        let mut owners = Owners::default();
+        owners.take_over(SESSION, Owner::at(near));
+        owners.take_over(SESSION, owner(1));
+        owners.disconnect(SESSION, connection(1));
+        assert_eq!(owners.claim_at(SESSION, near), Claim::Stranger);
+        owners.take_over(SESSION, owner(2));
+        assert_eq!(owners.leave(SESSION), Some(connection(2)));
+        assert_eq!(owners.claim(SESSION, connection(2)), Claim::Stranger);
+        assert_eq!(owners.leave(SESSION), None);
     }
 }

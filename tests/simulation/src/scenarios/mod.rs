@@ -173,6 +173,8 @@ scripts! {
         zk_1777_expiry_while_writes_are_under_way
         keeper_65198_writes_behind_an_expiry
         session_moved_with_writes_under_way
+        session_moved_and_gone_with_writes_under_way
+        session_moved_back_in_front_of_its_writes
         answers_after_a_move
         client_that_has_seen_more
         zk_1412_watches_are_told_on_reconnect

@@ -119,6 +119,55 @@ pub(super) fn session_moved_with_writes_under_way() {
     }
 }
 
+/// The same, and the new server has lost it by then: nobody speaks for the session at that moment,
+/// and the old server does not either.
+pub(super) fn session_moved_and_gone_with_writes_under_way() {
+    let mut stage = Stage::calm(7);
+    let [leader, one, other] = stage.roles_of_three();
+    let client = stage.client_at(one);
+    let reader = stage.client_at(leader);
+    stage.create(client, "/k0");
+    stage.hold(one, leader);
+    stage.set_soon(client, "/k0");
+    stage.pass_ms(5);
+    stage.move_client(client, leader);
+    stage.connected(client);
+    stage.set(client, "/k0");
+    let last = stage.get(client, "/k0");
+    stage.cut(Place::Client(client), Place::Node(other));
+    stage.move_client(client, other);
+    stage.pass_ms(5);
+    stage.mend();
+    stage.pass_ms(2_000);
+    stage.sync(reader);
+    assert_eq!(stage.get(reader, "/k0"), last, "older requests overtake newer ones");
+    stage.end();
+}
+
+/// A client moves away and comes back. What it had asked for before arrives at last, while the
+/// server still waits to hear from its leader that the session lives.
+pub(super) fn session_moved_back_in_front_of_its_writes() {
+    let mut stage = Stage::calm(8);
+    let [leader, one, _] = stage.roles_of_three();
+    let client = stage.client_at(one);
+    let reader = stage.client_at(leader);
+    stage.create(client, "/k0");
+    stage.delay_next_ms(2_000);
+    stage.set_soon(client, "/k0");
+    stage.move_client(client, leader);
+    stage.connected(client);
+    stage.set(client, "/k0");
+    let last = stage.get(client, "/k0");
+    stage.hold(leader, one);
+    stage.move_client(client, one);
+    stage.pass_ms(4_000);
+    stage.mend();
+    stage.connected(client);
+    stage.sync(reader);
+    assert_eq!(stage.get(reader, "/k0"), last, "older requests overtake newer ones");
+    stage.end();
+}
+
 /// Requests of the old server arrive while those of the new one wait: each answer is to its own
 /// question.
 pub(super) fn answers_after_a_move() {

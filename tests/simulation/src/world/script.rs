@@ -62,6 +62,11 @@ impl World {
         self.ambushes.push(Ambush { wanted: Box::new(wanted), action });
     }
 
+    /// What is sent next, and what follows it on its connection, comes so much later.
+    pub const fn delay_next_ms(&mut self, ms: u64) {
+        self.extra_delay_us = ms * 1000;
+    }
+
     /// Ambushes that nothing has walked into yet.
     #[must_use]
     pub const fn waiting_ambushes(&self) -> usize {
