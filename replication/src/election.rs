@@ -131,12 +131,14 @@ impl Member {
         }
     }
 
-    /// Answers for a server that follows, leads or observes.
+    /// Answers for a server that follows or leads. One that does not vote has nothing to say: a
+    /// voter that looks would ask it back, and so on without end.
     // ZooKeeper: WorkerReceiver.run, the branches of a server that is not LOOKING.
     pub(crate) fn answer(&mut self, own: ServerState, from: ServerId, heard: Heard) {
         let membership = &self.settings.membership;
         let asks = heard.state == ServerState::Looking || !membership.is_voter(from);
-        if asks && membership.is_member(from) && from != self.settings.id {
+        let may_answer = self.settings.is_voter() && from != self.settings.id;
+        if asks && may_answer && membership.is_member(from) {
             self.fx.push(Effect::Notify { to: from, state: own, vote: self.election.current });
         }
     }
@@ -147,13 +149,17 @@ impl Member {
         if from == self.settings.id || !membership.is_member(from) {
             return None;
         }
+        let votes = self.settings.is_voter();
         if !membership.is_voter(from) {
-            let vote = Vote { round: self.election.round, ..self.election.current };
-            self.fx.push(Effect::Notify { to: from, state: ServerState::Looking, vote });
+            if votes {
+                let vote = Vote { round: self.election.round, ..self.election.current };
+                self.fx.push(Effect::Notify { to: from, state: ServerState::Looking, vote });
+            }
             return None;
         }
         let looking = self.election.looking.as_ref()?;
-        if heard.state == ServerState::Looking && heard.vote.round < self.election.round {
+        let is_late = heard.state == ServerState::Looking && heard.vote.round < self.election.round;
+        if votes && is_late {
             let vote = looking.proposal;
             self.fx.push(Effect::Notify { to: from, state: ServerState::Looking, vote });
         }
@@ -206,6 +212,7 @@ impl Member {
 
     // ZooKeeper: FastLeaderElection.lookForLeader, case LOOKING.
     fn on_looking(&mut self, from: ServerId, heard: Heard) -> Option<Vote> {
+        let votes = self.settings.is_voter();
         let looking = self.election.looking.as_mut()?;
         looking.settled.remove(&from);
         if heard.vote.zxid == Zxid::NONE || heard.vote.round < self.election.round {
@@ -230,7 +237,7 @@ impl Member {
         if adopts || newer_round {
             looking.decide_at_ms = None;
             self.tell_voters();
-        } else if !echo && is_better(&looking.proposal, &heard.vote) {
+        } else if votes && !echo && is_better(&looking.proposal, &heard.vote) {
             // It may not have been looking yet when it was told, and would wait for the next time.
             let vote = looking.proposal;
             self.fx.push(Effect::Notify { to: from, state: ServerState::Looking, vote });

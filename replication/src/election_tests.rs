@@ -180,6 +180,31 @@ fn an_observer_proposes_nobody_and_is_answered_by_everybody() {
     );
 }
 
+/// A voter answers whatever comes from an observer: one that answered back would never come to an
+/// end with a voter that is cut off from the others, and in an earlier round.
+#[test]
+fn an_observer_answers_nobody() {
+    check(
+        4,
+        "
+        start 1:5 accepted 1 current 1
+          vote 1 LOOKING for nobody r1
+          vote 2 LOOKING for nobody r1
+          vote 3 LOOKING for nobody r1
+        vote 1 LOOKING for 1 1:9 r5 e1
+          vote 1 LOOKING for 1 1:9 r5 e1
+          vote 2 LOOKING for 1 1:9 r5 e1
+          vote 3 LOOKING for 1 1:9 r5 e1
+        vote 2 LOOKING for 2 1:5 r1 e1
+        vote 2 LOOKING for 2 1:5 r5 e1
+        vote 2 FOLLOWING for 1 1:9 r5 e6
+        vote 1 LEADING for 1 1:9 r5 e6
+          connect 1
+        vote 2 LOOKING for 2 1:5 r1 e1
+        ",
+    );
+}
+
 #[test]
 fn a_settled_server_answers_whoever_looks_with_the_vote_and_the_epoch_of_the_reign() {
     let joins = "vote 2 FOLLOWING for 3 1:2 r4 e6\nvote 3 LEADING for 3 1:3 r5 e6";

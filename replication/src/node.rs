@@ -320,11 +320,7 @@ impl Node {
                 let won = member.on_notification(from, heard);
                 self.elected(won);
             }
-            State::Following(following) => {
-                let observing = following.observer;
-                let own = if observing { ServerState::Observing } else { ServerState::Following };
-                member.answer(own, from, heard);
-            }
+            State::Following(_) => member.answer(ServerState::Following, from, heard),
             State::Leading(leading) => {
                 member.answer(ServerState::Leading, from, heard);
                 return leading.on_vote(member, from, heard);
