@@ -82,8 +82,9 @@ pub fn run_judged(plan: &Plan, load: &Load, faults: &[Fault], judging: &Judging)
     report.acknowledged_writes = counts.acknowledged_writes;
     let records = journal.close();
     let ours = |flavor: &Flavor| *flavor == Flavor::Menagerie;
-    let exact_zxids = plan.voters.iter().chain(&plan.observers).all(ours);
-    let settings = Settings { exact_zxids, ..Settings::default() };
+    let all_ours = plan.voters.iter().chain(&plan.observers).all(ours);
+    let settings =
+        Settings { exact_zxids: all_ours, told_expiry_stands: all_ours, ..Settings::default() };
     report.judge(records.clone(), &settings, judging.tolerated.as_deref());
     if judging.keep || !report.violations.is_empty() {
         ensemble.keep_files();

@@ -30,16 +30,24 @@ struct Arguments {
     /// How long after its time a session may still be there.
     #[arg(long, value_name = "MS", default_value_t = Settings::default().expiry_ms_max)]
     expiry_ms_max: u64,
-    /// Some servers are Apache's, whose reads may show more than their zxid says.
+    /// Some servers are Apache's: their reads may show more than their zxid says, and a session
+    /// may live on that they called expired.
     #[arg(long)]
     apache: bool,
 }
 
 impl Arguments {
     const fn settings(&self) -> Settings {
-        let &Self { recovery_ms_max, reply_ms_max, touch_ms_max, expiry_ms_max, apache, .. } = self;
-        let exact_zxids = !apache;
-        Settings { recovery_ms_max, reply_ms_max, touch_ms_max, expiry_ms_max, exact_zxids }
+        let &Self { recovery_ms_max, reply_ms_max, touch_ms_max, expiry_ms_max, .. } = self;
+        let (exact_zxids, told_expiry_stands) = (!self.apache, !self.apache);
+        Settings {
+            recovery_ms_max,
+            reply_ms_max,
+            touch_ms_max,
+            expiry_ms_max,
+            exact_zxids,
+            told_expiry_stands,
+        }
     }
 }
 

@@ -50,6 +50,8 @@ struct Sum {
     transactions: usize,
     moments: usize,
     undecided: usize,
+    /// Steps of the world with the most of them, and its seed: who runs in circles stands out.
+    busiest: (u64, u64),
     faults: BTreeMap<Fault, u64>,
 }
 
@@ -62,6 +64,7 @@ impl Sum {
         self.transactions += report.transactions;
         self.moments += report.moments;
         self.undecided += report.undecided;
+        self.busiest = self.busiest.max((report.steps, report.seed));
         for (fault, count) in &report.faults {
             *self.faults.entry(*fault).or_default() += count;
         }
@@ -73,6 +76,8 @@ impl Sum {
         println!("{} worlds, {hours:.2} simulated hours, {factor:.0} times as fast", self.worlds);
         let Self { reigns, transactions, moments, steps, .. } = self;
         println!("{reigns} reigns, {transactions} transactions, {moments} moments, {steps} steps");
+        let (steps, seed) = self.busiest;
+        println!("most steps in the world of seed {seed}: {steps}");
         let faults: Vec<String> =
             self.faults.iter().map(|(fault, count)| format!("{fault:?} {count}")).collect();
         println!("faults: {}", faults.join(", "));

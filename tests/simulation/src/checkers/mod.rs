@@ -11,7 +11,7 @@ use std::fmt;
 use crate::history::{History, OpIndex};
 
 pub use clients::{Settings, check_history};
-pub use nodes::{Ledger, NodeCheckers, Observation, Promise, Seen, SessionChange, TxnHash};
+pub use nodes::{Ledger, NodeCheckers, Observation, Promise, Seen, TxnHash};
 
 /// Stands for the checker's name where it came to no end: no promise is known to be broken.
 pub const UNDECIDED: &str = "undecided";

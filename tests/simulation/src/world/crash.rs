@@ -50,7 +50,12 @@ impl World {
     /// A process could not start.
     fn refused(&mut self, id: ServerId, error: &StartError) {
         self.trace.say(self.now_us, || format!("{id} does not start: {error}"));
-        assert!(self.machines[&id].may_refuse, "{id} does not start: {error}");
+        let machine = self.machine_mut(id);
+        machine.ruined |= machine.rotten;
+        if machine.ruined {
+            return;
+        }
+        assert!(machine.may_refuse, "{id} does not start: {error}");
         self.happens_in(RETRY_US, Happening::Start(id));
     }
 

@@ -3,13 +3,21 @@
 
 use std::collections::BTreeMap;
 
+use menagerie_engine::disk::{Access, Disk as _, DiskFile as _, MemoryDisk};
 use menagerie_wire::ServerId;
 
-use super::network::Place;
+use super::network::{Place, Port};
 use super::script::Crash;
-use super::{Happening, World};
+use super::{Happening, Plan, World};
 
 const MS: u64 = 1_000;
+
+/// Of which batches of a log begin.
+const BLOCK: u64 = 4096;
+/// Within the first record of a batch, behind the header of the batch.
+const BYTE_OF_A_RECORD: u64 = 80;
+/// Segments that the last sync of a log may have been about, or none yet.
+const SEGMENTS_AT_THE_END: usize = 2;
 
 /// A kind of fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -30,12 +38,16 @@ pub enum Fault {
     ClientsCut,
     /// What is cut is mended.
     Mend,
+    /// One direction between two members is cut for a while, and what was held then comes.
+    Clog,
     /// A connection ends.
     Break,
     /// A process hangs for a while.
     Pause,
     /// A disk is slow for a while.
     SlowDisk,
+    /// A byte of a log rots that was synced long ago, once: its member must not start any more.
+    BitRot,
     /// A write of a disk fails.
     WriteFails,
     /// A sync of a disk fails.
@@ -49,7 +61,7 @@ pub enum Fault {
 }
 
 impl Fault {
-    const ALL: [Self; 16] = [
+    const ALL: [Self; 18] = [
         Self::Kill,
         Self::PowerLoss,
         Self::Blackout,
@@ -58,9 +70,11 @@ impl Fault {
         Self::Partition,
         Self::ClientsCut,
         Self::Mend,
+        Self::Clog,
         Self::Break,
         Self::Pause,
         Self::SlowDisk,
+        Self::BitRot,
         Self::WriteFails,
         Self::SyncFails,
         Self::FullDisk,
@@ -74,6 +88,8 @@ impl Fault {
 pub(super) struct Suffering {
     kinds: Vec<Fault>,
     counts: BTreeMap<Fault, u64>,
+    /// In how many of a hundred cases it strikes the leader.
+    at_leader: usize,
     over: bool,
 }
 
@@ -88,6 +104,7 @@ impl World {
                 self.suffering.kinds.push(kind);
             }
         }
+        self.suffering.at_leader = *self.random.pick(&[0, 0, 40, 80]);
         self.happens_in(self.plan.fault_every_us, Happening::Fault);
     }
 
@@ -108,7 +125,9 @@ impl World {
         *self.suffering.counts.entry(fault).or_default() += 1;
         self.trace.note(self.now_us, &[fault as u64], || format!("fault: {fault:?}"));
         let ids: Vec<ServerId> = self.machines.keys().copied().collect();
-        let id = *self.random.pick(&ids);
+        let strikes_leader = self.random.chance(self.suffering.at_leader);
+        let leader = self.leader().filter(|_| strikes_leader);
+        let id = leader.unwrap_or_else(|| *self.random.pick(&ids));
         let other = *self.random.pick(&ids);
         match fault {
             Fault::Kill => self.crash_for_a_while(id, Crash::Kill),
@@ -119,7 +138,7 @@ impl World {
                 }
             }
             Fault::Pause => {
-                let us = self.random_us((100 * MS, 15_000 * MS));
+                let us = self.patience_us();
                 self.pause(id, us);
             }
             Fault::SlowDisk
@@ -128,8 +147,33 @@ impl World {
             | Fault::FullDisk
             | Fault::WallClock
             | Fault::Drift => self.machine_suffers(fault, id),
+            Fault::BitRot => self.rot(id),
             fault => self.network_suffers(fault, id, other),
         }
+    }
+
+    /// From nothing to a while in which everybody gives up waiting.
+    fn patience_us(&mut self) -> u64 {
+        let Plan { tick_ms, sync_limit, .. } = self.plan;
+        self.random_us((50 * MS, (2 * u64::from(sync_limit) * tick_ms * MS).min(20_000 * MS)))
+    }
+
+    /// A member dies, and of its log a byte is another one when it comes back. It may be one of
+    /// what was synced before something else was: a torn end may be anything.
+    fn rot(&mut self, id: ServerId) {
+        let spared = self.machines.values().any(|machine| machine.rotten);
+        if spared || !self.machines[&id].is_up() {
+            return;
+        }
+        self.crash_for_a_while(id, Crash::Kill);
+        let disk = self.machines[&id].disk.clone();
+        let blocks = old_blocks(&disk);
+        if blocks.is_empty() {
+            return;
+        }
+        let (name, at) = self.random.pick(&blocks);
+        disk.damage(name, at + BYTE_OF_A_RECORD, 1 << self.random.below(8));
+        self.machine_mut(id).rotten = true;
     }
 
     fn crash_for_a_while(&mut self, id: ServerId, crash: Crash) {
@@ -143,6 +187,12 @@ impl World {
         let (here, there) = (Place::Node(id), Place::Node(other));
         match fault {
             Fault::OneWay if id != other => self.cut(here, there),
+            Fault::Clog if id != other => {
+                let (from, to) = if self.random.chance(50) { (here, there) } else { (there, here) };
+                let us = self.patience_us();
+                self.cut(from, to);
+                self.happens_in(us, Happening::Unclog(from, to));
+            }
             Fault::Isolate => self.isolate(id),
             Fault::Partition => {
                 let split = id;
@@ -167,7 +217,10 @@ impl World {
             }
             Fault::Mend => self.mend(),
             Fault::Break => {
-                let connections = self.network.of(here);
+                let mut connections = self.network.of(here);
+                if self.random.chance(50) {
+                    connections.retain(|it| self.network.port(*it) == Some(Port::Quorum));
+                }
                 if !connections.is_empty() {
                     let connection = *self.random.pick(&connections);
                     self.break_connection(connection);
@@ -179,7 +232,7 @@ impl World {
 
     fn machine_suffers(&mut self, fault: Fault, id: ServerId) {
         let count = self.random.below(6) as u64;
-        let slowness = *self.random.pick(&[10, 100, 1000]);
+        let slowness = *self.random.pick(&[10, 100, 1000, 100_000]);
         let us = self.random_us((500 * MS, 20_000 * MS));
         let ms = self.random_us((0, 20_000_000)) as i64 - 10_000_000;
         let ppm = self.random_us((0, 200_000)) as i64 - 100_000;
@@ -227,4 +280,26 @@ impl World {
             self.happens_in(0, Happening::Start(id));
         }
     }
+}
+
+/// The blocks of a log that hold batches which were synced before others: file and offset.
+fn old_blocks(disk: &MemoryDisk) -> Vec<(String, u64)> {
+    let mut names = disk.list().expect("a disk in memory");
+    names.retain(|name| name.starts_with("log."));
+    names.sort_by_key(|name| i64::from_str_radix(&name["log.".len()..], 16).unwrap_or(0));
+    names.truncate(names.len().saturating_sub(SEGMENTS_AT_THE_END));
+    let mut blocks = Vec::new();
+    for name in names {
+        let file = disk.open(&name, Access::Read).expect("a file that was listed");
+        let bytes = file.bytes().expect("a disk in memory");
+        // The first is the header of the file.
+        for at in (BLOCK..bytes).step_by(BLOCK as usize) {
+            let mut byte = [0; 8];
+            let read = file.read_at(&mut byte, at).expect("a disk in memory");
+            if read > 0 && byte != [0; 8] {
+                blocks.push((name.clone(), at));
+            }
+        }
+    }
+    blocks
 }

@@ -32,6 +32,8 @@ pub(super) type MemoryStore = Store<MemoryDisk, MemoryDisk>;
 
 /// Small, so that a log has many of them.
 const SEGMENT_BYTES: u64 = 32 << 10;
+/// Who has not looked at the clock for so long listens before it judges.
+const SLEPT_US_MIN: u64 = 450_000;
 
 /// Why a process does not start.
 #[derive(Debug, Error)]
@@ -60,6 +62,8 @@ pub struct Machine {
     pub disk_stuck: bool,
     /// Whether its disk may be so that a start is refused: damaged, or full.
     pub may_refuse: bool,
+    /// A byte of its log is not what was written: if it does not start, it is ruined.
+    pub rotten: bool,
     /// It cannot start any more, and must not.
     pub ruined: bool,
 }
@@ -76,6 +80,7 @@ impl Machine {
             disk_slowness: 1,
             disk_stuck: false,
             may_refuse: false,
+            rotten: false,
             ruined: false,
         }
     }
@@ -108,6 +113,8 @@ pub(super) struct Process {
     /// Absent while the log is cut or replaced.
     pub(super) writer: Option<Writer<MemoryDisk>>,
     pub(super) work: DiskWork,
+    /// When the commit of the log was begun that is under way.
+    pub(super) commit_since_us: u64,
     pub(super) doors: Doors,
     /// The quorum port: whether it is open, and its connections.
     pub(super) listening: bool,
@@ -120,6 +127,8 @@ pub(super) struct Process {
     /// When the next tick is due, in the world's time.
     pub(super) tick_at_us: u64,
     pub(super) looked_at_us: u64,
+    /// The last time that it looked at the clock, and had not slept.
+    judged_at_us: u64,
     pub(super) touched_at_us: u64,
     /// Since the last snapshot was begun.
     pub(super) txns_since_snapshot: u64,
@@ -184,6 +193,7 @@ impl Process {
             pool,
             writer: Some(writer),
             work: DiskWork::default(),
+            commit_since_us: u64::MAX,
             doors: Doors::default(),
             listening: false,
             links: BTreeMap::new(),
@@ -191,6 +201,7 @@ impl Process {
             election: BTreeMap::new(),
             tick_at_us: u64::MAX,
             looked_at_us: world_us,
+            judged_at_us: world_us,
             touched_at_us: world_us,
             txns_since_snapshot: 0,
             sent_root: None,
@@ -198,6 +209,23 @@ impl Process {
             shown: Zxid(-1),
         };
         Ok((process, recovered))
+    }
+
+    /// A leader whose disk stands still must not lead on.
+    ///
+    /// # Panics
+    /// When it does.
+    pub(super) fn look_for_stuck_disk(&mut self, id: ServerId, now_us: u64, stuck_us: u64) {
+        let node = self.sequencer.node();
+        let leads = node.is_serving() && node.leader() == Some(id);
+        let since_us = self.commit_since_us;
+        assert!(
+            !leads || self.judged_at_us < since_us.saturating_add(stuck_us),
+            "{id} leads, and its disk has stood still since {since_us} us"
+        );
+        if now_us < self.looked_at_us + SLEPT_US_MIN {
+            self.judged_at_us = now_us;
+        }
     }
 }
 

@@ -112,6 +112,8 @@ enum Happening {
     /// The next fault by seed.
     Fault,
     DiskRecovers(ServerId),
+    /// One direction is cut no more.
+    Unclog(Place, Place),
 }
 
 /// An ensemble and all around it.
@@ -272,6 +274,7 @@ impl World {
             Happening::Client(number, visit) => self.visit(number, visit),
             Happening::Fault => self.suffer(),
             Happening::DiskRecovers(id) => self.disk_recovers(id),
+            Happening::Unclog(from, to) => self.mend_one(from, to),
         }
     }
 
@@ -309,10 +312,14 @@ impl World {
     /// Nothing is held back any more.
     pub fn mend(&mut self) {
         for (from, to) in self.network.cuts().collect::<Vec<_>>() {
-            for flow in self.network.mend(from, to) {
-                let in_us = self.random_us(self.plan.delay_us);
-                self.happens_in(in_us, Happening::Arrival(flow));
-            }
+            self.mend_one(from, to);
+        }
+    }
+
+    fn mend_one(&mut self, from: Place, to: Place) {
+        for flow in self.network.mend(from, to) {
+            let in_us = self.random_us(self.plan.delay_us);
+            self.happens_in(in_us, Happening::Arrival(flow));
         }
     }
 
@@ -399,6 +406,7 @@ impl World {
 
     fn tick(&mut self, id: ServerId, now: Now) {
         let half_tick_us = self.plan.tick_ms * 500;
+        let stuck_us = self.plan.stuck_us();
         let now_us = self.now_us;
         let process = self.process(id);
         if process.tick_at_us > now_us {
@@ -406,6 +414,7 @@ impl World {
             return;
         }
         process.tick_at_us = u64::MAX;
+        process.look_for_stuck_disk(id, now_us, stuck_us);
         process.looked_at_us = now_us;
         process.sequencer.on_tick(now, &mut process.out);
         if now_us >= process.touched_at_us + half_tick_us {
@@ -484,7 +493,7 @@ impl World {
         let shown = root.last_zxid();
         if shown != process.shown && node.is_serving() {
             process.shown = shown;
-            self.observer.on_shown(id, shown, root.view().digest());
+            self.observer.on_shown(id, root.view());
             self.trace.note(self.now_us, &[shown.0 as u64, root.view().digest()], || {
                 format!("{id} shows {shown}")
             });

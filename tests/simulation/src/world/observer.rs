@@ -9,9 +9,10 @@
 
 use std::collections::BTreeMap;
 
+use menagerie_engine::tree::{Session, View};
 use menagerie_replication::{Effect, Epochs, Link, Packet, Recovered};
 use menagerie_wire::notification::Notification;
-use menagerie_wire::{Epoch, ServerId, Zxid};
+use menagerie_wire::{Epoch, ServerId, SessionId, Zxid};
 
 use crate::checkers::{NodeCheckers, Observation, Promise, Seen, TxnHash};
 
@@ -230,7 +231,8 @@ impl Observer {
     }
 
     /// A member shows its tree, which is committed up to `zxid`.
-    pub(super) fn on_shown(&mut self, id: ServerId, zxid: Zxid, digest: u64) {
+    pub(super) fn on_shown(&mut self, id: ServerId, view: View<'_>) {
+        let (zxid, digest) = (view.last_zxid(), view.digest());
         let known = self.committed_count();
         let log = self.logs.get_mut(&id).expect("a member");
         let count = count_to(&log.entries, zxid);
@@ -249,5 +251,10 @@ impl Observer {
             self.see(id, Observation::Delivered { zxid, hash });
         }
         self.see(id, Observation::Digested { zxid, digest });
+        let open: Vec<SessionId> = view.sessions().map(Session::id).collect();
+        let of = |owner| view.ephemerals(owner).map(move |path| (owner, path));
+        let ephemerals: Vec<(SessionId, &str)> = view.owners().flat_map(of).collect();
+        let (open, ephemerals) = (&open, &ephemerals);
+        self.see(id, Observation::Sessions { zxid, open, ephemerals });
     }
 }

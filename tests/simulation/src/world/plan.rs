@@ -92,6 +92,7 @@ impl Plan {
             observers: pick(&[0, 0, 0, 1]) as i64,
             shards: pick(&[1, 1, 2]) as u16,
             tick_ms,
+            sync_limit: pick(&[2, 5, 5, 10]) as u32,
             history_txns: pick(&[0, 3, 20, 500]) as usize,
             resign_at_counter: pick(&[40, 1 << 31, 1 << 31, 1 << 31]) as u32,
             snapshot_every: pick(&[10, 50, 300, 100_000]),
@@ -101,7 +102,7 @@ impl Plan {
             job_us: (commit_max_us, 10 * commit_max_us),
             clients: pick(&[1, 2, 3, 5]) as u32,
             think_us,
-            session_timeout_ms: (tick_ms * pick(&[2, 4, 10])) as i32,
+            session_timeout_ms: (tick_ms * pick(&[2, 4, 10, 20])) as i32,
             // Slow worlds are long: what costs time is what happens, not how long it takes.
             suffer_us: (think_us * 400).clamp(20_000 * MS, 1_200_000 * MS),
             fault_every_us: (tick_ms * MS) * pick(&[2, 5, 20]),
@@ -112,6 +113,19 @@ impl Plan {
     /// All members, in order.
     pub fn members(&self) -> impl Iterator<Item = ServerId> + use<> {
         (1..=self.voters + self.observers).map(ServerId)
+    }
+
+    /// How long the news that a session is used may take to the leader when nothing fails.
+    #[must_use]
+    pub const fn touch_ms_max(&self) -> u64 {
+        2 * self.tick_ms + 5 * self.delay_us.1 / MS
+    }
+
+    /// How long a leader's disk may stand still before it must have noticed.
+    #[must_use]
+    pub const fn stuck_us(&self) -> u64 {
+        // Clocks may be slow by a tenth, and are looked at every half tick.
+        (self.sync_limit as u64 * self.tick_ms * 12 / 10 + 2 * self.tick_ms) * MS
     }
 
     #[must_use]

@@ -3,8 +3,11 @@
 
 use std::collections::BTreeMap;
 
+use menagerie_engine::tree::Session;
+use menagerie_wire::SessionId;
+
 use super::workload::KEYS;
-use super::{Fault, Plan, World};
+use super::{Client, Fault, Plan, World};
 use crate::checkers::{Settings, UNDECIDED, Violation, check_history};
 use crate::history::{HARNESS, History, Moment, Request};
 
@@ -61,9 +64,11 @@ impl World {
     fn rest(&mut self) {
         self.resting = true;
         self.wait_for(10_000, |world| world.clients().all(|client| client.asked_count() == 0));
+        self.outlast_sessions();
         self.record(HARNESS, Moment::Finale);
         let paths: Vec<String> = (0..KEYS).map(|key| format!("/k{key}")).collect();
-        for id in self.plan.members().collect::<Vec<_>>() {
+        for id in self.machines.values().filter(|it| !it.ruined).map(|it| it.id).collect::<Vec<_>>()
+        {
             let reader = self.add_client(Some(id));
             let open = self.wait_for(60_000, |world| world.client(reader).node().is_some());
             assert!(open, "{id} takes no client: {}", self.standing());
@@ -77,20 +82,51 @@ impl World {
         }
     }
 
+    /// Sessions whose clients are gone end, those whose clients are there do not.
+    fn outlast_sessions(&mut self) {
+        let patience_ms = self.patience_ms();
+        let ended = self.wait_for(patience_ms, |world| world.forgotten_sessions().is_empty());
+        let left = self.forgotten_sessions();
+        assert!(ended, "{left:?} have no clients and live on: {}", self.standing());
+        let standing = |world: &Self| {
+            let expired: u64 = world.clients().map(Client::expired).sum();
+            (expired, world.observer.reign_count())
+        };
+        let (expired, reigns) = standing(self);
+        self.pass_ms(2 * self.plan.session_timeout_ms as u64);
+        let (expired_now, reigns_now) = standing(self);
+        // A client may need longer than a short session lives to find out who serves now, and what
+        // it says may take as long to the leader.
+        let is_heard = self.plan.session_timeout_ms as u64 > self.plan.touch_ms_max();
+        if is_heard && reigns_now == reigns {
+            assert!(expired_now == expired, "sessions expire whose clients are there");
+        }
+    }
+
+    /// Sessions of the leader's tree that no client speaks for.
+    fn forgotten_sessions(&self) -> Vec<SessionId> {
+        let Some(leader) = self.leader() else { return Vec::new() };
+        let Some(sequencer) = self.machines[&leader].sequencer() else { return Vec::new() };
+        let open = sequencer.committed().view().sessions().map(Session::id);
+        open.filter(|id| self.clients().all(|client| client.session() != *id)).collect()
+    }
+
     /// What clients may expect of such a world.
     const fn settings(&self) -> Settings {
         let Plan { tick_ms, sync_limit, .. } = self.plan;
+        let touch_ms_max = self.plan.touch_ms_max();
         let patience_ms = self.patience_ms();
         Settings {
             recovery_ms_max: patience_ms,
             reply_ms_max: patience_ms,
             touch_ms_max: match self.plan.fault_every_us {
-                0 => 2 * tick_ms,
+                0 => touch_ms_max,
                 // A learner that is cut off serves reads for so long, and a process may hang.
                 _ => (sync_limit as u64 + 2) * tick_ms + 30_000,
             },
             expiry_ms_max: patience_ms,
             exact_zxids: true,
+            told_expiry_stands: true,
         }
     }
 

@@ -171,6 +171,7 @@ impl Process {
 impl World {
     /// Puts what was judged or received behind the log, and starts a commit if the log is free.
     pub(super) fn write_log(&mut self, id: ServerId) -> Result<(), StartError> {
+        let now_us = self.now_us;
         let process = self.process(id);
         let appends = std::mem::take(&mut process.out.appends);
         let leads = process.sequencer.node().role() == Role::Leading;
@@ -185,6 +186,7 @@ impl World {
         if starts {
             process.sequencer.close_batch();
             writer.submit()?;
+            process.commit_since_us = now_us;
         }
         for (zxid, txn) in &appends {
             self.observer.on_append(id, *zxid, txn, leads);
@@ -250,6 +252,7 @@ impl World {
         let process = self.process(id);
         let Some(writer) = &mut process.writer else { return Ok(()) };
         if let Some(durable) = writer.poll()? {
+            process.commit_since_us = u64::MAX;
             self.observer.on_durable(id, durable);
             let process = self.process(id);
             process.sequencer.on_logged(durable, now, &mut process.out);

@@ -18,11 +18,21 @@ pub(super) struct Workload {
     written: u64,
     /// Requests that it sends without waiting for the first one's answer.
     pipelined_max: usize,
+    /// How often it leaves its server when it may want something, in a hundred.
+    restless: usize,
+    /// How many of the nodes that it makes are ephemeral, in a hundred.
+    ephemeral: usize,
 }
 
 impl Workload {
     pub(super) fn new(client: u32, random: &mut Random) -> Self {
-        Self { client, written: 0, pipelined_max: *random.pick(&[1, 1, 4, 16]) }
+        Self {
+            client,
+            written: 0,
+            pipelined_max: *random.pick(&[1, 1, 4, 16]),
+            restless: *random.pick(&[0, 1, 1, 8]),
+            ephemeral: *random.pick(&[30, 30, 80]),
+        }
     }
 
     fn data(&mut self) -> Option<String> {
@@ -46,9 +56,9 @@ impl Workload {
         match random.below(100) {
             0..35 => {
                 let sequential = random.chance(15);
-                let mode = match random.below(10) {
-                    0..3 => CreateMode::Ephemeral,
-                    _ => CreateMode::Persistent,
+                let mode = match random.chance(self.ephemeral) {
+                    true => CreateMode::Ephemeral,
+                    false => CreateMode::Persistent,
                 };
                 let path = if sequential { Self::key(random) + "/s" } else { Self::path(random) };
                 Write::Create { path, data: self.data(), mode, sequential }
@@ -108,8 +118,10 @@ impl World {
         }
         let in_us = self.random_us((0, 2 * self.plan.think_us));
         self.visit_in(in_us, number, Visit::Think);
-        if self.random.chance(1) {
-            return match self.random.below(4) {
+        let workload = self.clients[&number].workload.as_ref();
+        let restless = workload.map_or(0, |workload| workload.restless);
+        if self.random.chance(restless) {
+            return match self.random.below(6) {
                 0 => self.abandon_session(number),
                 _ => self.leave_connection(number),
             };

@@ -58,6 +58,9 @@ pub struct Settings {
     /// Whether a reply's zxid is exactly that of the state that it was read from. Apache's servers
     /// take the zxid first, so theirs may show more.
     pub exact_zxids: bool,
+    /// Whether the end of a session is committed before anybody is told that it has expired. A
+    /// leader of Apache's may tell and fall; the next one gives the session its whole time again.
+    pub told_expiry_stands: bool,
 }
 
 impl Default for Settings {
@@ -68,6 +71,7 @@ impl Default for Settings {
             touch_ms_max: 2_000,
             expiry_ms_max: 10_000,
             exact_zxids: true,
+            told_expiry_stands: true,
         }
     }
 }

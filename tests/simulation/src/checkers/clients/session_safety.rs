@@ -7,11 +7,12 @@
 //!   answered. (A touch may take [`Settings::touch_ms_max`] to the leader, and be lost with the
 //!   server that was to hand it on.)
 //! - An ephemeral node has the owner who made it. It is gone at the zxid of the answer to the
-//!   close, and [`Settings::expiry_ms_max`] after its time when the session has expired, or is
-//!   silent, and all faults are over. It is there while its session is seen alive at a later zxid,
-//!   unless somebody deleted it.
+//!   close, in a synced read of who was told that the session has expired
+//!   ([`Settings::told_expiry_stands`]), and [`Settings::expiry_ms_max`] after its time when the
+//!   session has expired, or is silent, and all faults are over. It is there while its session is
+//!   seen alive at a later zxid, unless somebody deleted it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use menagerie_wire::{SessionId, Zxid};
 
@@ -114,11 +115,12 @@ fn expires_early(history: &History, session: &Session, settings: &Settings) -> O
 fn ephemerals(history: &History, settings: &Settings) -> Vec<Violation> {
     let timelines = Timelines::of(history);
     let alive = alive_at(history);
+    let synced = synced_ns(history);
     let mut violations = Vec::new();
     for sight in history.sights() {
         let fault = match sight.found {
             Found::Node { stat, .. } => owner_fault(&timelines, &sight, stat)
-                .or_else(|| outlives(history, settings, &sight, stat.ephemeral_owner)),
+                .or_else(|| outlives(history, settings, &synced, &sight, stat.ephemeral_owner)),
             Found::Absent => gone_early(&timelines, &alive, &sight),
         };
         violations.extend(fault.map(|(text, mut operations)| {
@@ -143,6 +145,22 @@ fn alive_at(history: &History) -> BTreeMap<SessionId, (Zxid, OpIndex)> {
     alive
 }
 
+/// When the last sync was called behind which each operation was asked for in its session.
+fn synced_ns(history: &History) -> HashMap<OpIndex, u64> {
+    let mut synced = HashMap::new();
+    for session in history.sessions.values() {
+        let mut last_ns = None;
+        for &index in &session.operations {
+            let operation = &history.operations[index];
+            if matches!(operation.request, Request::Sync { .. }) && operation.reply().is_some() {
+                last_ns = Some(operation.invoked.at_ns);
+            }
+            synced.extend(last_ns.map(|at_ns| (index, at_ns)));
+        }
+    }
+    synced
+}
+
 const fn is_ephemeral(change: &Change) -> bool {
     matches!(change.kind, ChangeKind::Created(CreateMode::Ephemeral))
 }
@@ -161,6 +179,7 @@ fn owner_fault(timelines: &Timelines<'_>, sight: &Sight<'_>, stat: &NodeStat) ->
 fn outlives(
     history: &History,
     settings: &Settings,
+    synced: &HashMap<OpIndex, u64>,
     sight: &Sight<'_>,
     owner: SessionId,
 ) -> Option<Fault> {
@@ -171,9 +190,11 @@ fn outlives(
     {
         return Some((format!("outlives its session {owner}"), vec![closed_by]));
     }
-    // Who is told that a session has expired may be told so by a leader that falls before the close
-    // is committed; the next one gives the session its whole time again.
     if let Some(expired) = session.expired {
+        let synced_ns = synced.get(&sight.op).filter(|_| settings.told_expiry_stands);
+        if synced_ns.is_some_and(|synced_ns| *synced_ns > expired.at_ns) {
+            return Some((format!("outlives its expired session {owner}"), vec![]));
+        }
         let healed_ns = history.healed.map_or(0, |at| at.at_ns);
         let due_ms = session.timeout_ms.saturating_add(settings.expiry_ms_max);
         let due_ns = expired.at_ns.max(healed_ns) + due_ms.saturating_mul(NS_PER_MS);

@@ -7,7 +7,7 @@ use menagerie_replication::Epochs;
 use menagerie_wire::{Epoch, ServerId, SessionId, Zxid};
 
 use super::super::Violation;
-use super::{NodeCheckers, Observation, Promise, Seen, SessionChange, TxnHash};
+use super::{NodeCheckers, Observation, Promise, Seen, TxnHash};
 
 /// A trace that is judged while it is written.
 struct Trace {
@@ -31,6 +31,7 @@ const B: Txn = (1, 2, 12);
 const C: Txn = (1, 3, 13);
 const D: Txn = (2, 1, 21);
 const ALICE: SessionId = SessionId(7);
+const BOB: SessionId = SessionId(8);
 
 impl Trace {
     /// Three voters. Server 1 leads epoch 1, and all have promised it.
@@ -87,8 +88,8 @@ impl Trace {
         self.see(node, Observation::Led { epoch: Epoch(epoch) });
     }
 
-    fn sessions(&mut self, txn: Txn, changes: &[SessionChange<'_>]) {
-        self.see(1, Observation::SessionsChanged { zxid: zxid(txn), changes });
+    fn sessions(&mut self, txn: Txn, open: &[SessionId], ephemerals: &[(SessionId, &str)]) {
+        self.see(1, Observation::Sessions { zxid: zxid(txn), open, ephemerals });
     }
 }
 
@@ -282,18 +283,16 @@ const BAD: &[Bad] = &[
         t.see(2, Observation::Digested { zxid: zxid(A), digest: 6 });
     }),
     ("an ephemeral outlives its session", "ephemerals_owned", |t| {
-        t.sessions(A, &[SessionChange::Opened(ALICE)]);
-        t.sessions(B, &[SessionChange::EphemeralCreated(ALICE, "/e")]);
-        t.sessions(C, &[SessionChange::Closed(ALICE)]);
+        t.sessions(A, &[ALICE], &[(ALICE, "/e")]);
+        t.sessions(B, &[], &[(ALICE, "/e")]);
     }),
     ("an ephemeral is made for a session that is closed", "ephemerals_owned", |t| {
-        t.sessions(A, &[SessionChange::Opened(ALICE)]);
-        t.sessions(B, &[SessionChange::Closed(ALICE)]);
-        t.sessions(C, &[SessionChange::EphemeralCreated(ALICE, "/e")]);
+        t.sessions(A, &[], &[]);
+        t.sessions(B, &[], &[(ALICE, "/e")]);
     }),
     ("a snapshot brings an orphan", "ephemerals_owned", |t| {
-        let ephemerals = &[(ALICE, "/e")];
-        t.see(2, Observation::SessionsRestored { zxid: zxid(A), open: &[], ephemerals });
+        t.see(1, Observation::Restored { zxid: zxid(A) });
+        t.sessions(A, &[BOB], &[(BOB, "/f"), (ALICE, "/e")]);
     }),
 ];
 
@@ -363,11 +362,8 @@ const GOOD: &[Good] = &[
         t.promise(2, Promise::AckNewLeader { epoch: Epoch(2) });
     }),
     ("a session takes its ephemerals along", |t| {
-        t.sessions(A, &[SessionChange::Opened(ALICE)]);
-        t.sessions(B, &[SessionChange::EphemeralCreated(ALICE, "/e")]);
-        let end = [SessionChange::EphemeralDeleted(ALICE, "/e"), SessionChange::Closed(ALICE)];
-        t.sessions(C, &end);
-        t.sessions((1, 4, 0), &[SessionChange::Opened(ALICE)]);
+        t.sessions(A, &[ALICE], &[(ALICE, "/e")]);
+        t.sessions(B, &[], &[]);
     }),
     ("the same tree, come about in two ways", |t| {
         t.see(1, Observation::Digested { zxid: zxid(A), digest: 5 });

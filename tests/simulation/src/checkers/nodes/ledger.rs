@@ -6,9 +6,9 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use menagerie_replication::Epochs;
-use menagerie_wire::{Epoch, ServerId, SessionId, Zxid};
+use menagerie_wire::{Epoch, ServerId, Zxid};
 
-use super::seen::{Observation, Promise, Seen, SessionChange, TxnHash};
+use super::seen::{Observation, Promise, Seen, TxnHash};
 
 /// Everything that was seen.
 #[derive(Clone, Debug)]
@@ -38,8 +38,6 @@ pub(super) struct NodeLedger {
     pub(super) last_proposed: Zxid,
     pub(super) log: DurableLog,
     pub(super) epochs: Epochs,
-    /// The open sessions with their ephemeral nodes.
-    pub(super) sessions: BTreeMap<SessionId, BTreeSet<String>>,
 }
 
 /// The log on a disk.
@@ -107,7 +105,6 @@ impl Ledger {
             last_proposed: Zxid::ZERO,
             log: DurableLog { base: Zxid::ZERO, txns: Vec::new() },
             epochs: Epochs { accepted: Epoch(0), current: Epoch(0) },
-            sessions: BTreeMap::new(),
         };
         self.nodes.get(&id).unwrap_or(&NEW)
     }
@@ -129,7 +126,6 @@ impl Ledger {
                 (node.delivered, node.last_delivered) = (0, Zxid::ZERO);
                 // A server alone gives the zxids again that never came to its disk.
                 node.last_proposed = node.log.last();
-                node.sessions.clear();
             }
             Observation::Led { epoch } => drop(self.leaders.insert(epoch, seen.node)),
             Observation::Followed { .. } => {}
@@ -164,36 +160,7 @@ impl Ledger {
             Observation::Digested { zxid, digest } => {
                 self.digests.entry(zxid).or_insert((seen.node, digest));
             }
-            Observation::SessionsChanged { changes, .. } => {
-                for change in changes {
-                    node.change(*change);
-                }
-            }
-            Observation::SessionsRestored { open, ephemerals, .. } => {
-                node.sessions = open.iter().map(|id| (*id, BTreeSet::new())).collect();
-                for (owner, path) in ephemerals {
-                    node.change(SessionChange::EphemeralCreated(*owner, path));
-                }
-            }
-        }
-    }
-}
-
-impl NodeLedger {
-    fn change(&mut self, change: SessionChange<'_>) {
-        match change {
-            SessionChange::Opened(id) => drop(self.sessions.entry(id).or_default()),
-            SessionChange::Closed(id) => drop(self.sessions.remove(&id)),
-            SessionChange::EphemeralCreated(owner, path) => {
-                if let Some(owned) = self.sessions.get_mut(&owner) {
-                    owned.insert(path.to_owned());
-                }
-            }
-            SessionChange::EphemeralDeleted(owner, path) => {
-                if let Some(owned) = self.sessions.get_mut(&owner) {
-                    owned.remove(path);
-                }
-            }
+            Observation::Sessions { .. } => {}
         }
     }
 }

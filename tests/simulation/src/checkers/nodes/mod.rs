@@ -49,7 +49,7 @@ use menagerie_wire::ServerId;
 use super::Violation;
 
 pub use ledger::Ledger;
-pub use seen::{Observation, Promise, Seen, SessionChange, TxnHash};
+pub use seen::{Observation, Promise, Seen, TxnHash};
 
 /// Says what is wrong with what is seen now.
 type Check = fn(&Ledger, &Seen<'_>) -> Option<String>;

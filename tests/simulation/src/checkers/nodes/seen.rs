@@ -47,20 +47,9 @@ pub enum Observation<'a> {
 
     /// The digest of the tree, committed up to `zxid`.
     Digested { zxid: Zxid, digest: u64 },
-    /// What the transaction of `zxid` did to sessions and ephemeral nodes of the tree.
-    SessionsChanged { zxid: Zxid, changes: &'a [SessionChange<'a>] },
-    /// The tree was replaced as a whole ([`Self::Restored`]): its open sessions, and each ephemeral
-    /// node with its owner.
-    SessionsRestored { zxid: Zxid, open: &'a [SessionId], ephemerals: &'a [(SessionId, &'a str)] },
-}
-
-/// What one transaction does to sessions.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SessionChange<'a> {
-    Opened(SessionId),
-    Closed(SessionId),
-    EphemeralCreated(SessionId, &'a str),
-    EphemeralDeleted(SessionId, &'a str),
+    /// The sessions that are open in the tree, committed up to `zxid`, and each ephemeral node with
+    /// its owner.
+    Sessions { zxid: Zxid, open: &'a [SessionId], ephemerals: &'a [(SessionId, &'a str)] },
 }
 
 /// Stands for the bytes of a transaction.

@@ -2,7 +2,8 @@
 //! reply is changed.
 //!
 //! The server carries out each request at some moment between its call and its reply; of some the
-//! reply is lost, before or after they were carried out, or they are carried out long after.
+//! reply is lost, before or after they were carried out, or they are carried out long after, but
+//! not behind what their session asked for later.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -26,6 +27,7 @@ struct Plan {
 
 struct Client {
     number: u32,
+    session: SessionId,
     op: u64,
     request: Option<Request>,
     reply: Option<(Zxid, Result<Reply, i32>)>,
@@ -37,14 +39,17 @@ struct Load {
     tree: BTreeMap<String, (String, NodeStat)>,
     zxid: i64,
     ops: u64,
-    /// On their way, with nobody who waits for the reply.
-    stray: Vec<Request>,
+    /// On their way from a session, with nobody who waits for the reply.
+    stray: Vec<(SessionId, Request)>,
     records: Vec<Record>,
 }
 
 fn records(seed: u64, plan: Plan) -> Vec<Record> {
     let mut clients: Vec<_> = (1..=plan.clients)
-        .map(|number| Client { number, op: 0, request: None, reply: None })
+        .map(|number| {
+            let session = SessionId(i64::from(number));
+            Client { number, session, op: 0, request: None, reply: None }
+        })
         .collect();
     let mut load = Load {
         plan,
@@ -56,7 +61,7 @@ fn records(seed: u64, plan: Plan) -> Vec<Record> {
         records: Vec::new(),
     };
     for client in &clients {
-        load.connect(client.number);
+        load.connect(client, false);
     }
     while load.ops < load.plan.operations || clients.iter().any(|it| it.request.is_some()) {
         let index = load.random.below(clients.len());
@@ -71,14 +76,15 @@ impl Load {
         self.records.push(Record { at_ns, client, what });
     }
 
-    fn connect(&mut self, client: u32) {
-        let (session, node) = (SessionId(i64::from(client)), ServerId(1));
-        self.record(client, Moment::Connected { session, node, timeout_ms: 5_000, resumed: false });
+    fn connect(&mut self, client: &Client, resumed: bool) {
+        let (session, node) = (client.session, ServerId(1));
+        let what = Moment::Connected { session, node, timeout_ms: 5_000, resumed };
+        self.record(client.number, what);
     }
 
     fn turn(&mut self, client: &mut Client) {
         if !self.stray.is_empty() && self.random.chance(2) {
-            let request = self.stray.swap_remove(self.random.below(self.stray.len()));
+            let (_, request) = self.stray.swap_remove(self.random.below(self.stray.len()));
             drop(self.carry_out(&request));
         }
         match (client.request.take(), client.reply.take()) {
@@ -95,11 +101,16 @@ impl Load {
             }
             (Some(request), reply) if self.random.chance(self.plan.lost_percent) => {
                 self.record(client.number, Moment::Lost { op: client.op });
-                self.connect(client.number);
                 let is_stray = reply.is_none() && !request.writes().is_empty();
-                self.stray.extend(is_stray.then_some(request));
+                self.stray.extend(is_stray.then_some((client.session, request)));
+                let resumed = self.random.chance(50);
+                if !resumed {
+                    client.session.0 += i64::from(self.plan.clients);
+                }
+                self.connect(client, resumed);
             }
             (Some(request), None) => {
+                self.stray.retain(|(session, _)| *session != client.session);
                 client.reply = Some(self.carry_out(&request));
                 client.request = Some(request);
             }

@@ -21,6 +21,7 @@ const SETTINGS: Settings = Settings {
     touch_ms_max: 1,
     expiry_ms_max: 4,
     exact_zxids: true,
+    told_expiry_stands: true,
 };
 
 /// What a bad history shows, who is to find it, and the history.

@@ -85,6 +85,15 @@ pub(super) const BAD: &[Bad] = &[
         s.refused(2, Request::Write(setting("/a", "y", 0)), 2, BAD_VERSION);
         s
     }),
+    ("a write without an answer overtakes a later one", FIFO, || {
+        let mut s = Script::with(2);
+        s.create(1, "/a", "0", 1);
+        s.create(1, "/b", "0", 2);
+        s.lose(1, set("/a", "old"));
+        s.set(1, "/b", "new", 3, 1);
+        s.get(2, "/a", 4, ("old", stat(1, 4, 1)));
+        s
+    }),
     ("pipelined writes change places", FIFO, || {
         let mut s = Script::with(1);
         s.create(1, "/a", "0", 1);
