@@ -99,8 +99,10 @@ impl World {
         if self.plan.fault_every_us == 0 {
             return;
         }
+        // Few kinds strike more often each: some faults need the same two within a moment.
+        let percent = *self.random.pick(&[12, 40, 40]);
         for kind in Fault::ALL {
-            if self.random.chance(40) {
+            if self.random.chance(percent) {
                 self.suffering.kinds.push(kind);
             }
         }

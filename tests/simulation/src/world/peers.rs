@@ -9,7 +9,7 @@
 use menagerie::sequencer::ToPeer;
 use menagerie_engine::snapshot::jute_stream::{self, Receiver};
 use menagerie_engine::tree::{Root, Tree};
-use menagerie_replication::{Event, Link, Packet};
+use menagerie_replication::{Event, Link, Packet, PeerFault};
 use menagerie_wire::frame::{self, Cut};
 use menagerie_wire::jute::{Encode, Put};
 use menagerie_wire::notification::{self, Notification};
@@ -92,6 +92,19 @@ const fn connection_of(link: Link) -> ConnectionId {
     ConnectionId(link.0)
 }
 
+/// Whether no member that keeps to the protocol gives cause for it, however late or dead it is.
+const fn is_dishonest(fault: PeerFault) -> bool {
+    matches!(
+        fault,
+        PeerFault::Gap { .. }
+            | PeerFault::CommitOutOfOrder { .. }
+            | PeerFault::AckOfNothing { .. }
+            | PeerFault::CommittedForgotten { .. }
+            | PeerFault::CutBeyondEnd { .. }
+            | PeerFault::CutWhereNothingIs(_)
+    )
+}
+
 // ---- the quorum port ----
 
 impl World {
@@ -105,7 +118,9 @@ impl World {
                 self.input_in(in_us, id, Input::Dial { leader });
             }
             ToPeer::Send { link, packet } => return self.send_packet(id, link, &packet),
-            ToPeer::Close { link, .. } => {
+            ToPeer::Close { link, fault } => {
+                let accused = fault.filter(|fault| is_dishonest(*fault));
+                assert!(accused.is_none(), "{id} accuses an honest member: {accused:?}");
                 self.end_link(id, link);
                 self.send(connection_of(link), Place::Node(id), Parcel::End);
             }

@@ -3,6 +3,7 @@
 use menagerie_wire::ServerId;
 
 use super::mutants::Mutant;
+use super::workload::KEYS;
 
 use crate::random::Random;
 
@@ -32,6 +33,8 @@ pub struct Plan {
     /// For anything else that a disk is asked for.
     pub job_us: (u64, u64),
     pub clients: u32,
+    /// Nodes that clients want something of, beside the children of these.
+    pub keys: usize,
     /// Between two requests of a client, on average.
     pub think_us: u64,
     pub session_timeout_ms: i32,
@@ -63,6 +66,7 @@ impl Plan {
             commit_us: (80, 300),
             job_us: (500, 5 * MS),
             clients: 0,
+            keys: KEYS,
             think_us: 100 * MS,
             session_timeout_ms: 10_000,
             suffer_us: 60_000 * MS,
@@ -101,6 +105,7 @@ impl Plan {
             commit_us: (commit_max_us / 4, commit_max_us),
             job_us: (commit_max_us, 10 * commit_max_us),
             clients: pick(&[1, 2, 3, 5]) as u32,
+            keys: pick(&[2, KEYS as u64, KEYS as u64]) as usize,
             think_us,
             session_timeout_ms: (tick_ms * pick(&[2, 4, 10, 20])) as i32,
             // Slow worlds are long: what costs time is what happens, not how long it takes.

@@ -16,6 +16,10 @@ const CHILDREN: usize = 3;
 pub(super) struct Workload {
     client: u32,
     written: u64,
+    /// It knows of so many nodes that are not children of others.
+    keys: usize,
+    /// How often it wants to read what is newest, in a hundred, beside other wishes.
+    careful: usize,
     /// Requests that it sends without waiting for the first one's answer.
     pipelined_max: usize,
     /// How often it leaves its server when it may want something, in a hundred.
@@ -25,10 +29,12 @@ pub(super) struct Workload {
 }
 
 impl Workload {
-    pub(super) fn new(client: u32, random: &mut Random) -> Self {
+    pub(super) fn new(client: u32, keys: usize, random: &mut Random) -> Self {
         Self {
             client,
             written: 0,
+            keys,
+            careful: *random.pick(&[0, 0, 50]),
             pipelined_max: *random.pick(&[1, 1, 4, 16]),
             restless: *random.pick(&[0, 1, 1, 8]),
             ephemeral: *random.pick(&[30, 30, 80]),
@@ -40,14 +46,14 @@ impl Workload {
         Some(format!("{}.{}", self.client, self.written))
     }
 
-    fn key(random: &mut Random) -> String {
-        format!("/k{}", random.below(KEYS))
+    fn key(&self, random: &mut Random) -> String {
+        format!("/k{}", random.below(self.keys))
     }
 
-    fn path(random: &mut Random) -> String {
+    fn path(&self, random: &mut Random) -> String {
         match random.below(3) {
-            0 => Self::key(random),
-            _ => format!("{}/c{}", Self::key(random), random.below(CHILDREN)),
+            0 => self.key(random),
+            _ => format!("{}/c{}", self.key(random), random.below(CHILDREN)),
         }
     }
 
@@ -60,17 +66,20 @@ impl Workload {
                     true => CreateMode::Ephemeral,
                     false => CreateMode::Persistent,
                 };
-                let path = if sequential { Self::key(random) + "/s" } else { Self::path(random) };
+                let path = if sequential { self.key(random) + "/s" } else { self.path(random) };
                 Write::Create { path, data: self.data(), mode, sequential }
             }
-            35..55 => Write::Delete { path: Self::path(random), version },
-            _ => Write::SetData { path: Self::path(random), data: self.data(), version },
+            35..55 => Write::Delete { path: self.path(random), version },
+            _ => Write::SetData { path: self.path(random), data: self.data(), version },
         }
     }
 
     fn wish(&mut self, random: &mut Random) -> Vec<Request> {
         let watch = random.chance(30);
-        let path = Self::path(random);
+        let path = self.path(random);
+        if random.chance(self.careful) {
+            return newest(path, watch);
+        }
         let one = match random.below(100) {
             0..45 => Request::Write(self.write(random)),
             45..53 => {
@@ -83,12 +92,9 @@ impl Workload {
             }
             53..68 => Request::GetData { path, watch },
             68..74 => Request::Exists { path, watch },
-            74..81 => Request::GetChildren { path: Self::key(random), watch },
-            81..84 => Request::MultiRead(vec![path, Self::path(random)]),
-            84..93 => {
-                let sync = Request::Sync { path: path.clone() };
-                return vec![sync, Request::GetData { path, watch }];
-            }
+            74..81 => Request::GetChildren { path: self.key(random), watch },
+            81..84 => Request::MultiRead(vec![path, self.path(random)]),
+            84..93 => return newest(path, watch),
             93..96 => Request::AddWatch { path, recursive: random.chance(50) },
             96..97 => Request::RemoveWatches { path, watched_by: WatchedBy::Any },
             97..99 => Request::Write(self.write(random)),
@@ -102,7 +108,7 @@ impl World {
     /// The clients of the plan come.
     pub(super) fn admit_clients(&mut self) {
         for number in 1..=self.plan.clients {
-            let workload = Workload::new(number, &mut self.random);
+            let workload = Workload::new(number, self.plan.keys, &mut self.random);
             let timeout_ms = self.plan.session_timeout_ms;
             let client = super::client::Client::new(timeout_ms, Some(workload));
             self.clients.insert(number, client);
@@ -136,6 +142,11 @@ impl World {
             self.ask(number, request);
         }
     }
+}
+
+/// A read behind everything that was acknowledged to anybody before.
+fn newest(path: String, watch: bool) -> Vec<Request> {
+    vec![Request::Sync { path: path.clone() }, Request::GetData { path, watch }]
 }
 
 const fn client_is_busy(asked: usize, workload: &Workload) -> bool {
