@@ -37,6 +37,8 @@ pub enum BenchError {
     TestTree { failed: u64, count: u32, code: i32 },
     #[error("{}: {source}", path.display())]
     File { path: PathBuf, source: io::Error },
+    #[error("{} is no report of a run that can be drawn: {why}", path.display())]
+    Unreadable { path: PathBuf, why: String },
     #[error("{}: the field {field} is missing or no number", path.display())]
     ProcField { path: PathBuf, field: &'static str },
     #[error("polling failed: {0}")]

@@ -9,6 +9,7 @@ use std::time::Duration;
 use hdrhistogram::Histogram;
 
 use crate::clock::Nanos;
+use crate::over_time::OverTime;
 use crate::report::{LatencyReport, OperationReport};
 
 /// What a latency belongs to.
@@ -113,6 +114,7 @@ struct Series {
     errors: u64,
     /// Answered between the window's ends, whenever they were due.
     answered: u64,
+    over_time: OverTime,
 }
 
 /// An empty histogram of nanoseconds.
@@ -130,7 +132,12 @@ pub struct Recorder {
 
 impl Default for Recorder {
     fn default() -> Self {
-        let series = |_| Series { latency_ns: histogram(), errors: 0, answered: 0 };
+        let series = |_| Series {
+            latency_ns: histogram(),
+            errors: 0,
+            answered: 0,
+            over_time: OverTime::default(),
+        };
         Self { series: Operation::ALL.map(series), start: Nanos(u64::MAX), end: Nanos(0) }
     }
 }
@@ -157,6 +164,7 @@ impl Recorder {
         let series = &mut self.series[operation as usize];
         if received >= self.start && received < self.end && !failed {
             series.answered += 1;
+            series.over_time.answered(received.since(self.start));
         }
         if due < self.start || due >= self.end {
             return;
@@ -165,8 +173,16 @@ impl Recorder {
             series.errors += 1;
         } else {
             let latency_ns = received.since(due).as_nanos();
-            series.latency_ns.saturating_record(u64::try_from(latency_ns).unwrap_or(u64::MAX));
+            let latency_ns = u64::try_from(latency_ns).unwrap_or(u64::MAX);
+            series.latency_ns.saturating_record(latency_ns);
+            // A reply behind the window belongs to the last interval of it.
+            let came = received.min(self.end - Duration::from_nanos(1));
+            series.over_time.latency(came.since(self.start), latency_ns);
         }
+    }
+
+    pub fn start(&self) -> Nanos {
+        self.start
     }
 
     pub fn window(&self) -> Duration {
@@ -197,6 +213,7 @@ impl Recorder {
                 errors: series.errors,
                 per_second: (series.answered as f64 / seconds).round(),
                 latency_us: latency_report(&series.latency_ns),
+                over_time: series.over_time.report(self.window()),
             };
             (operation, report)
         };

@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use menagerie_bench::latency_report::LatencyReport;
 use menagerie_bench::report::Report;
 use menagerie_bench::{BenchError, Scenario, scenario};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -53,11 +54,14 @@ enum Command {
     Disk(scenario::Disk),
     /// A server that answers in the right sizes and keeps nothing, to compare with
     Echo(scenario::Echo),
+    /// What runs measured: a page, pictures, histogram files
+    Report(LatencyReport),
 }
 
 impl Command {
-    fn scenario(&self) -> &dyn Scenario {
-        match self {
+    /// Does it; the answer is what was measured, where something was.
+    fn run(&self) -> Result<Option<Report>, BenchError> {
+        let scenario: &dyn Scenario = match self {
             Self::Mixed(scenario) => scenario,
             Self::Fill(scenario) => scenario,
             Self::Watch(scenario) => scenario,
@@ -68,17 +72,21 @@ impl Command {
             Self::Compare(scenario) => scenario,
             Self::Disk(scenario) => scenario,
             Self::Echo(scenario) => scenario,
-        }
+            Self::Report(report) => return report.write().map(|()| None),
+        };
+        scenario.run().map(Some)
     }
 }
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
     allow_many_files();
-    let report = cli.command.scenario().run();
-    let written = report.and_then(|report| write(&report, cli.json).map(|()| report));
+    let written = cli.command.run().and_then(|report| {
+        report.iter().try_for_each(|report| write(report, cli.json.clone()))?;
+        Ok(report)
+    });
     match written {
-        Ok(report) if report.check.violations > 0 => ExitCode::from(EXIT_VIOLATION),
+        Ok(Some(report)) if report.check.violations > 0 => ExitCode::from(EXIT_VIOLATION),
         Ok(_) => ExitCode::SUCCESS,
         Err(error) => {
             // Nothing is left to do when even standard error is closed.

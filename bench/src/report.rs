@@ -2,19 +2,23 @@
 //!
 //! The JSON of every scenario has one shape, so that what reads one reads all:
 //! `{scenario, conditions, operations: {read|write|event|…: {count, errors, per_second,
-//! latency_us: {p50, p90, p99, p99_9, max}}}, check: {violations}, client_cpu_s,
-//! client_cpu_share}`, with
-//! `server_cpu_s` and `ops_per_server_cpu_s` where the server's process is known, and `figures`
-//! for what only one scenario measures. Units stand in the names.
+//! latency_us: {p50, p90, p99, p99_9, max}, over_time}}, check: {violations}, client_cpu_s,
+//! client_cpu_share}`, with `server_cpu_s` and `ops_per_server_cpu_s` where the server's process is
+//! known, and `figures` for what only one scenario measures. Units stand in the names;
+//! [`OverTimeReport`] says what `over_time` holds.
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::time::SystemTime;
 
 use serde::Serialize;
 use serde_json::Value;
 
+use crate::clock::Nanos;
 use crate::cpu::CpuTime;
+use crate::host;
 use crate::latency::Recorder;
+use crate::over_time::OverTimeReport;
 use crate::violations::Violations;
 
 #[derive(Clone, Debug, Serialize)]
@@ -67,6 +71,7 @@ pub struct OperationReport {
     /// Operations answered inside the window, per second of it.
     pub per_second: f64,
     pub latency_us: LatencyReport,
+    pub over_time: OverTimeReport,
 }
 
 #[derive(Clone, Debug, Serialize)]
@@ -98,8 +103,6 @@ impl From<&Violations> for Check {
 impl Report {
     /// A report without figures, under the conditions that every run has.
     pub fn new(scenario: &'static str) -> Self {
-        let uname = rustix::system::uname();
-        let cpus = std::thread::available_parallelism().map_or(1, usize::from);
         let mut report = Self {
             scenario,
             conditions: BTreeMap::new(),
@@ -113,8 +116,7 @@ impl Report {
             series: BTreeMap::new(),
             comparison: BTreeMap::new(),
         };
-        report.condition("kernel", uname.release().to_string_lossy().into_owned());
-        report.condition("host_cpus", cpus);
+        report.conditions.extend(host::conditions());
         report
     }
 
@@ -137,6 +139,8 @@ impl Report {
     /// Takes over what a window of work measured.
     pub fn measured(&mut self, recorder: &Recorder, cpu: &CpuTime, violations: &Violations) {
         self.add_operations(recorder);
+        let started = SystemTime::now() - Nanos::now().since(recorder.start());
+        self.condition("started", humantime::format_rfc3339_millis(started).to_string());
         self.client_cpu_s = cpu.client.as_secs_f64();
         let window = recorder.window().as_secs_f64().max(f64::MIN_POSITIVE);
         self.client_cpu_share = (self.client_cpu_s / window * 1000.0).round() / 1000.0;
@@ -185,7 +189,7 @@ impl Report {
             )?;
         }
         for (name, operation) in &self.operations {
-            let OperationReport { count, errors, per_second, latency_us } = operation;
+            let OperationReport { count, errors, per_second, latency_us, .. } = operation;
             let LatencyReport { p50, p90, p99, p99_9, max } = latency_us;
             writeln!(
                 f,

@@ -1,12 +1,14 @@
 //! The flags that say where the load goes: the same for every scenario with connections.
 
 use std::net::{SocketAddr, ToSocketAddrs as _};
+use std::path::PathBuf;
 
 use clap::Args;
 use serde_json::Value;
 
 use crate::error::BenchError;
 use crate::fleet::Fleet;
+use crate::host::{disk_of, server_version};
 use crate::report::Report;
 
 /// The servers, for scenarios that have their own ideas of connections.
@@ -24,6 +26,9 @@ pub struct Servers {
     /// Process of a server, for operations per second of its CPU time (once for each server)
     #[arg(long = "server-pid", value_name = "PID")]
     pub pids: Vec<u32>,
+    /// Where a server on this host keeps its data: names its disk (once for each server)
+    #[arg(long, value_name = "DIR")]
+    pub data_dir: Vec<PathBuf>,
 }
 
 #[derive(Args, Clone, Debug)]
@@ -39,6 +44,16 @@ impl Servers {
     pub fn describe(&self, report: &mut Report) {
         let servers: Vec<Value> = self.servers.iter().map(|s| s.to_string().into()).collect();
         report.condition("servers", servers);
+        let versions = self.servers.iter().filter_map(|server| server_version(*server));
+        let disks = self.data_dir.iter().filter_map(|directory| disk_of(directory));
+        for (name, mut values) in
+            [("server_version", versions.collect::<Vec<_>>()), ("data_disk", disks.collect())]
+        {
+            values.dedup();
+            if !values.is_empty() {
+                report.condition(name, values.join(", "));
+            }
+        }
     }
 }
 

@@ -52,9 +52,6 @@ pub struct Snapshot {
     /// Load before the measured window
     #[arg(long, value_name = "SECONDS", default_value_t = 2.0, value_parser = seconds)]
     warm_up: f64,
-    /// Where a server keeps its snapshots, at most two directories deep (once for each server)
-    #[arg(long, value_name = "DIR")]
-    data_dir: Vec<PathBuf>,
     /// Do not judge the values that are read (for servers that only play one, like `echo`)
     #[arg(long)]
     unchecked: bool,
@@ -81,10 +78,10 @@ impl Scenario for Snapshot {
         load.recorder.open(start, end);
         load.timeline = Some(Timeline::new(start, length));
         let mut before = Seen::new();
-        self.data_dir.iter().for_each(|directory| look(directory, DEPTH, &mut before));
+        self.target.at.data_dir.iter().for_each(|directory| look(directory, DEPTH, &mut before));
         let watching = AtomicBool::new(true);
         let (cpu, mut snapshots) = std::thread::scope(|scope| {
-            let watcher = scope.spawn(|| watch_files(&self.data_dir, &watching));
+            let watcher = scope.spawn(|| watch_files(&self.target.at.data_dir, &watching));
             let measured = (|| {
                 fleet.run(&mut load, Some(start))?;
                 let cpu = CpuMeter::start(&self.target.at.pids)?;
@@ -104,7 +101,7 @@ impl Scenario for Snapshot {
         report.measured(&load.recorder, &cpu, &fleet.violations);
         if let Some(timeline) = &load.timeline {
             report_slots(&mut report, start, timeline);
-            if !self.data_dir.is_empty() {
+            if !self.target.at.data_dir.is_empty() {
                 report_snapshots(&mut report, start, timeline, &snapshots);
             }
         }

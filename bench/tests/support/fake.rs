@@ -52,6 +52,8 @@ pub(crate) enum Flaw {
 /// One in so many chances shows the flaw.
 const FLAWED: u64 = 7;
 
+const PAYLOAD_BYTES_MAX: usize = 1 << 20;
+
 pub(crate) struct Fake {
     pub(crate) address: String,
     world: Arc<Mutex<World>>,
@@ -158,7 +160,12 @@ fn serve(world: &Mutex<World>, mut socket: TcpStream) -> io::Result<()> {
 fn read_frame(socket: &mut TcpStream) -> io::Result<Vec<u8>> {
     let mut head = [0; 4];
     socket.read_exact(&mut head)?;
-    let mut payload = vec![0; i32::from_be_bytes(head) as usize];
+    let length = i32::from_be_bytes(head) as usize;
+    // A four-letter word is no length.
+    if length > PAYLOAD_BYTES_MAX {
+        return Err(io::ErrorKind::InvalidData.into());
+    }
+    let mut payload = vec![0; length];
     socket.read_exact(&mut payload)?;
     Ok(payload)
 }
