@@ -21,6 +21,8 @@ pub enum BenchError {
     Refused { server: SocketAddr },
     #[error("{0}")]
     Usage(String),
+    #[error("{0}")]
+    Ensemble(String),
     #[error("{server} went away: connection {connection}, {in_flight} requests unanswered ({why})")]
     WentAway { server: SocketAddr, connection: usize, in_flight: usize, why: io::Error },
     #[error("{server} is silent on connection {connection} since {seconds} s")]

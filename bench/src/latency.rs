@@ -44,10 +44,14 @@ pub enum Operation {
     Handover,
     /// The worst latency of each 10 ms.
     WorstOf10Ms,
+    /// From the kill of a leader to the acknowledgement of the first write that began afterwards.
+    Failover,
+    /// The longest time that a client had no acknowledgement.
+    ClientGap,
 }
 
 impl Operation {
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 19] = [
         Self::Read,
         Self::Write,
         Self::Event,
@@ -65,6 +69,8 @@ impl Operation {
         Self::Acquire,
         Self::Handover,
         Self::WorstOf10Ms,
+        Self::Failover,
+        Self::ClientGap,
     ];
 
     pub const fn name(self) -> &'static str {
@@ -86,6 +92,8 @@ impl Operation {
             Self::Acquire => "acquire",
             Self::Handover => "handover",
             Self::WorstOf10Ms => "worst_of_10ms",
+            Self::Failover => "failover",
+            Self::ClientGap => "client_gap",
         }
     }
 
@@ -100,6 +108,7 @@ impl Operation {
                 | Self::Acquire
                 | Self::Handover
                 | Self::WorstOf10Ms
+                | Self::ClientGap
         )
     }
 }

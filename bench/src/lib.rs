@@ -8,6 +8,7 @@
 //! The crate drives processes over the wire and never links the server.
 #![forbid(unsafe_code)]
 
+pub mod blocking;
 pub mod checks;
 pub mod clock;
 pub mod connection;
@@ -26,6 +27,7 @@ pub mod open_loop;
 pub mod opening;
 pub mod over_time;
 pub mod poller;
+pub mod process;
 pub mod random;
 pub mod report;
 pub mod requests;

@@ -46,6 +46,8 @@ enum Command {
     Lock(scenario::Lock),
     /// Steady load over a big tree: the worst latency of every 10 ms while snapshots are written
     Snapshot(scenario::Snapshot),
+    /// The leader is killed: how long writes stop, and whether any are lost
+    Failover(scenario::Failover),
     /// From the start of a server to its first answer
     Restart(scenario::Restart),
     /// Two servers under the same load, taking turns
@@ -68,6 +70,7 @@ impl Command {
             Self::Sessions(scenario) => scenario,
             Self::Lock(scenario) => scenario,
             Self::Snapshot(scenario) => scenario,
+            Self::Failover(scenario) => scenario,
             Self::Restart(scenario) => scenario,
             Self::Compare(scenario) => scenario,
             Self::Disk(scenario) => scenario,

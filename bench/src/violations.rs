@@ -42,6 +42,8 @@ pub enum Violation {
     LockOrder { before: u32, number: u32 },
     /// A list of children has all that nobody deletes.
     WrongNames { keys: u32, found: u32 },
+    /// An acknowledged write stays.
+    LostWrites { count: u64 },
     /// A session hears of a change before it is shown any state behind it.
     EventOvertaken { event: i64, reply: i64 },
 }
@@ -85,6 +87,9 @@ impl fmt::Display for Violation {
             }
             Self::WrongNames { keys, found } => {
                 write!(f, "a list with {found} of the {keys} names that are there")
+            }
+            Self::LostWrites { count } => {
+                write!(f, "{count} acknowledged writes are not there")
             }
             Self::EventOvertaken { event, reply } => {
                 write!(f, "an event of {event:#x} after a reply that shows {reply:#x}")

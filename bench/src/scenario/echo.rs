@@ -38,6 +38,9 @@ pub struct Echo {
     #[arg(long, value_name = "BYTES", default_value_t = 1024,
           value_parser = clap::value_parser!(u32).range(0..=1_000_000))]
     value_bytes: u32,
+    /// What `srvr` shall say, for an ensemble of such servers
+    #[arg(long, default_value = "standalone")]
+    mode: String,
 }
 
 impl Scenario for Echo {
@@ -57,6 +60,7 @@ impl Scenario for Echo {
             free: Vec::new(),
             state: State {
                 value: vec![b'm'; self.value_bytes as usize],
+                srvr: format!("Mode: {}\n", self.mode),
                 sessions: 0,
                 zxid: Zxid::ZERO,
                 watches: Watches::default(),
@@ -94,6 +98,7 @@ struct Peer {
 /// What answers are made of.
 struct State {
     value: Vec<u8>,
+    srvr: String,
     /// Sessions that were opened so far.
     sessions: i64,
     /// Writes so far.
@@ -175,6 +180,11 @@ impl Server {
 /// Answers every whole frame; false when the peer does not speak the protocol.
 fn answer_frames(peer: &mut Peer, scratch: &Scratch, len: usize, state: &mut State) -> bool {
     let mut frames = scratch.frames(len);
+    if peer.session.is_none() && frames.rest() == b"srvr" {
+        peer.framed.out().extend_from_slice(state.srvr.as_bytes());
+        peer.closing = true;
+        return true;
+    }
     loop {
         let payload = match frames.cut() {
             Err(_) => return false,
@@ -279,6 +289,7 @@ mod tests {
     fn state() -> State {
         State {
             value: vec![0; 1024],
+            srvr: String::new(),
             sessions: 0,
             zxid: Zxid::ZERO,
             watches: Watches::default(),

@@ -1,18 +1,14 @@
 //! `restart`: how long a start command takes until the server answers its first read.
 //!
-//! The command runs in a shell that becomes the server (`exec`), so that the process started here
-//! is the server itself. It is asked to end with SIGTERM after each start; the data it left is
-//! what the next start loads.
+//! The server is asked to end with SIGTERM after each start; the data it left is what the next
+//! start loads.
 
-use std::io;
 use std::net::SocketAddr;
-use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use clap::Args;
 use menagerie_wire::OpCode;
 use menagerie_wire::proto::PathWatch;
-use rustix::process::{Pid, Signal, kill_process};
 
 use crate::Scenario;
 use crate::clock::Nanos;
@@ -22,6 +18,7 @@ use crate::cpu::{CpuMeter, CpuTime, resident_bytes};
 use crate::error::BenchError;
 use crate::fleet::Fleet;
 use crate::latency::{Operation, Recorder};
+use crate::process::Server;
 use crate::report::Report;
 use crate::sequence::Sequence;
 use crate::violations::Violations;
@@ -59,11 +56,11 @@ impl Scenario for Restart {
         let meter = CpuMeter::start(&[])?;
         for _ in 0..self.runs {
             let begin = Nanos::now();
-            let mut server = Server(self.spawn()?);
+            let mut server = Server::start(&self.start)?;
             self.wait_until_serving(&mut server, begin)?;
             recorder.record(Operation::Read, begin, Nanos::now(), false);
-            resident_max = resident_bytes(&[server.0.id()])?.max(resident_max);
-            server.terminate().map_err(|error| self.failed(error.to_string()))?;
+            resident_max = resident_bytes(&[server.id()])?.max(resident_max);
+            server.terminate()?;
         }
         cpu.client = meter.stop()?.client;
         recorder.close(Nanos::now());
@@ -78,17 +75,6 @@ impl Scenario for Restart {
 }
 
 impl Restart {
-    fn spawn(&self) -> Result<Child, BenchError> {
-        let command = format!("exec {}", self.start);
-        let spawned = Command::new("sh")
-            .arg("-c")
-            .arg(command)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .spawn();
-        spawned.map_err(|error| self.failed(error.to_string()))
-    }
-
     fn wait_until_serving(&self, server: &mut Server, begin: Nanos) -> Result<(), BenchError> {
         let attempt = || {
             let passed = Nanos::now().since(begin);
@@ -96,19 +82,13 @@ impl Restart {
             read_root(self.server, time_max)
         };
         while attempt().is_err() {
-            if let Ok(Some(status)) = server.0.try_wait() {
-                return Err(self.failed(format!("ended with {status} before it served")));
-            }
+            server.check()?;
             if Nanos::now().since(begin).as_secs() >= self.seconds_max {
-                return Err(self.failed(format!("does not serve after {} s", self.seconds_max)));
+                return Err(server.failed(format!("does not serve after {} s", self.seconds_max)));
             }
             std::thread::sleep(ATTEMPT_INTERVAL);
         }
         Ok(())
-    }
-
-    fn failed(&self, why: String) -> BenchError {
-        BenchError::Command { command: self.start.clone(), why }
     }
 }
 
@@ -121,23 +101,4 @@ fn read_root(server: SocketAddr, handshake_time_max: Duration) -> Result<(), Ben
     fleet.run(&mut Sequence::new(1, 1, read, Recorder::default()), None)?;
     fleet.close();
     Ok(())
-}
-
-/// A started server; killed when an error drops it.
-struct Server(Child);
-
-impl Server {
-    /// Asks the server to end, and waits until it has.
-    fn terminate(mut self) -> io::Result<()> {
-        kill_process(Pid::from_child(&self.0), Signal::TERM)?;
-        self.0.wait().map(drop)
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        // Both fail only when the process has ended, which is what they are for.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
 }

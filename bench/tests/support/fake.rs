@@ -146,7 +146,12 @@ impl Fake {
 
 fn serve(world: &Mutex<World>, mut socket: TcpStream) -> io::Result<()> {
     socket.set_nodelay(true)?;
-    let hello = read_frame(&mut socket)?;
+    let mut head = [0; 4];
+    socket.read_exact(&mut head)?;
+    if head == *b"srvr" {
+        return socket.write_all(b"Mode: follower\n");
+    }
+    let hello = read_payload(&mut socket, head)?;
     let mine = socket.try_clone()?;
     let session = world.lock().unwrap().connect(&hello, mine)?;
     loop {
@@ -160,6 +165,10 @@ fn serve(world: &Mutex<World>, mut socket: TcpStream) -> io::Result<()> {
 fn read_frame(socket: &mut TcpStream) -> io::Result<Vec<u8>> {
     let mut head = [0; 4];
     socket.read_exact(&mut head)?;
+    read_payload(socket, head)
+}
+
+fn read_payload(socket: &mut TcpStream, head: [u8; 4]) -> io::Result<Vec<u8>> {
     let length = i32::from_be_bytes(head) as usize;
     // A four-letter word is no length.
     if length > PAYLOAD_BYTES_MAX {
