@@ -100,7 +100,7 @@ impl World {
     }
 
     /// Lets time pass until something is so, or `limit_ms` have passed; whether it is.
-    pub fn wait_for(&mut self, limit_ms: u64, is_so: impl Fn(&Self) -> bool) -> bool {
+    pub fn wait_for(&mut self, limit_ms: u64, mut is_so: impl FnMut(&Self) -> bool) -> bool {
         let end_us = self.now_us + limit_ms * 1000;
         while !is_so(self) {
             if self.now_us >= end_us || !self.step() {
