@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::str::FromStr;
 
@@ -27,6 +28,9 @@ pub struct Compare {
     /// Runs of each server
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1000))]
     pairs: u32,
+    /// Keep what each run reports as DIR/a-N.json and DIR/b-N.json, for `report`
+    #[arg(long, value_name = "DIR")]
+    keep: Option<PathBuf>,
     /// The scenario with its flags, without the ones that name servers
     #[arg(last = true, required = true, value_name = "SCENARIO")]
     scenario: Vec<String>,
@@ -57,9 +61,9 @@ type Runs = BTreeMap<String, Vec<f64>>;
 impl Scenario for Compare {
     fn run(&self) -> Result<Report, BenchError> {
         let (mut a, mut b) = (Runs::new(), Runs::new());
-        for _ in 0..self.pairs {
-            self.run_once(&self.a, &mut a)?;
-            self.run_once(&self.b, &mut b)?;
+        for pair in 1..=self.pairs {
+            self.run_once(&self.a, &format!("a-{pair}"), &mut a)?;
+            self.run_once(&self.b, &format!("b-{pair}"), &mut b)?;
         }
         let mut report = Report::new("compare");
         report.condition("a", self.a.server.to_string());
@@ -80,7 +84,7 @@ impl Scenario for Compare {
 }
 
 impl Compare {
-    fn run_once(&self, side: &Side, runs: &mut Runs) -> Result<(), BenchError> {
+    fn run_once(&self, side: &Side, name: &str, runs: &mut Runs) -> Result<(), BenchError> {
         let failed = |why: String| BenchError::Command { command: self.scenario.join(" "), why };
         let program = std::env::current_exe().map_err(|error| failed(error.to_string()))?;
         let output = Command::new(program)
@@ -94,6 +98,12 @@ impl Compare {
         // A run with violations has a report too, and counts them in it.
         let report: Value = serde_json::from_slice(&output.stdout)
             .map_err(|_| failed(format!("{} gave no report: {}", side.server, output.status)))?;
+        if let Some(directory) = &self.keep {
+            let path = directory.join(name).with_extension("json");
+            std::fs::create_dir_all(directory)
+                .and_then(|()| std::fs::write(&path, &output.stdout))
+                .map_err(|source| BenchError::File { path, source })?;
+        }
         for (name, value) in figures(&report) {
             runs.entry(name).or_default().push(value);
         }
