@@ -222,7 +222,7 @@ impl Recorder {
                 errors: series.errors,
                 per_second: (series.answered as f64 / seconds).round(),
                 latency_us: latency_report(&series.latency_ns),
-                over_time: series.over_time.report(self.window()),
+                over_time: series.over_time.report(self.start, self.window()),
             };
             (operation, report)
         };

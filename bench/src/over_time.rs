@@ -13,6 +13,7 @@ use hdrhistogram::Histogram;
 use hdrhistogram::serialization::{Deserializer, Serializer, V2DeflateSerializer, V2Serializer};
 use serde::Serialize;
 
+use crate::clock::Nanos;
 use crate::latency::histogram;
 
 /// Length of the fine intervals.
@@ -34,6 +35,8 @@ pub struct OverTime {
 /// compressed and in base64: what its implementations in other languages decode.
 #[derive(Clone, Debug, Serialize)]
 pub struct OverTimeReport {
+    /// When the window began, by the generator's clock: where those of a run lie beside each other.
+    pub start_s: f64,
     pub window_s: f64,
     pub tick_s: f64,
     /// By tick: replies.
@@ -75,7 +78,7 @@ impl OverTime {
         self.current.saturating_record(latency_ns);
     }
 
-    pub fn report(&self, window: Duration) -> OverTimeReport {
+    pub fn report(&self, start: Nanos, window: Duration) -> OverTimeReport {
         let mut compressor = V2DeflateSerializer::new();
         let mut compress = |encoded: &[u8]| {
             if encoded.is_empty() {
@@ -90,6 +93,7 @@ impl OverTime {
         histograms.push(compress(&encode(&self.current, &mut V2Serializer::new())));
         let us = |ns: &u64| (*ns as f64 / 100.0).round() / 10.0;
         OverTimeReport {
+            start_s: start.since(Nanos(0)).as_secs_f64(),
             window_s: window.as_secs_f64(),
             tick_s: TICK.as_secs_f64(),
             answered: self.answered.clone(),
@@ -139,7 +143,7 @@ mod tests {
             over_time.answered(ms(came));
             over_time.latency(ms(came), latency_ns);
         }
-        let report = over_time.report(ms(2_400));
+        let report = over_time.report(Nanos(0), ms(2_400));
         assert_eq!(report.answered.iter().map(|n| *n as usize).sum::<usize>(), 3);
         assert_eq!((report.answered[0], report.answered[23], report.answered.len()), (2, 1, 24));
         assert_eq!((report.worst_us[0], report.worst_us[23]), (3.0, 2_200_000.0));
@@ -153,7 +157,7 @@ mod tests {
         let mut over_time = OverTime::default();
         over_time.latency(Duration::from_millis(1_001), 5_000);
         over_time.latency(Duration::from_millis(999), 5_000);
-        let report = over_time.report(Duration::from_secs(2));
+        let report = over_time.report(Nanos(0), Duration::from_secs(2));
         let lengths: Vec<_> =
             report.histograms.iter().map(|text| decode(text).map_or(0, |h| h.len())).collect();
         assert_eq!(lengths, [0, 2]);

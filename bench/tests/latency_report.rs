@@ -126,6 +126,21 @@ fn two_runs_become_one_page_and_pictures() {
 }
 
 #[test]
+fn a_scenario_that_looks_at_10_ms_has_a_plot_of_them() {
+    let runs = Runs { directory: TempDir::new().unwrap() };
+    let echo = Echo::start(&[]);
+    let mut command = bench();
+    command.args(["snapshot", "--unchecked", "--servers", &echo.address, "--nodes", "50"]);
+    command.args(["--connections", "2", "--seconds", "0.3", "--warm-up", "0", "--json"]);
+    let output = command.arg(runs.path("snapshot.json")).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let output = runs.report(&["snapshot.json", "--html", "page.html", "--plots", "."]);
+    assert!(output.status.success(), "{output:?}");
+    assert_eq!(drawings(&runs.read("page.html")).len(), 7);
+    check_plot(&runs.path("worst-of-10ms.svg"), "Worst latency of every 10 ms");
+}
+
+#[test]
 fn one_run_becomes_a_page_pictures_and_histograms() {
     let runs = Runs::record();
     let flags = ["open.json", "--html", "one.html", "--plots", ".", "--histograms", "."];
@@ -161,6 +176,22 @@ fn one_run_becomes_a_page_pictures_and_histograms() {
         });
         assert_eq!(intervals.collect::<Vec<_>>(), [0, 1], "1.2 s are two intervals");
     }
+}
+
+#[test]
+fn a_comparison_keeps_the_runs_that_it_is_made_of() {
+    let runs = Runs { directory: TempDir::new().unwrap() };
+    let echo = Echo::start(&[]);
+    let side = format!("{}@{}", echo.address, echo.pid());
+    let mut command = bench();
+    command.args(["compare", "--pairs", "1", "--a", &side, "--b", &side, "--keep", "kept"]);
+    command.args(["--", "mixed", "--unchecked", "--connections", "2", "--keys", "20"]);
+    command.args(["--seconds", "0.2", "--warm-up", "0"]).current_dir(runs.directory.path());
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let output = runs.report(&["kept/a-1.json", "kept/b-1.json", "--html", "page.html"]);
+    assert!(output.status.success(), "{output:?}");
+    assert!(runs.read("page.html").contains("a-1"));
 }
 
 #[test]

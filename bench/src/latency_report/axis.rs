@@ -58,6 +58,11 @@ impl Axis {
         ((self.kind.stretch(value) - self.from) / (self.to - self.from)).clamp(0.0, 1.0)
     }
 
+    /// From end to end: decades on a logarithmic axis.
+    pub(super) fn length(&self) -> f64 {
+        self.to - self.from
+    }
+
     /// Numbers from zero to at least `max`, with around `ticks` of them written.
     pub(super) fn from_zero(
         title: &'static str,
@@ -103,7 +108,12 @@ impl Axis {
         let decades = to - from;
         let powers = (from.floor() as i32)..=(to.ceil() as i32);
         let values = powers.flat_map(|power| (1..10).map(move |digit| (digit, power)));
-        let written = |digit| digit == 1 || (decades < 3.0 && [2, 5].contains(&digit));
+        let written = |digit| match digit {
+            1 => true,
+            2 | 5 => decades < 3.0,
+            3 | 4 | 7 => decades < 1.0,
+            _ => false,
+        };
         let ticks = values.map(|(digit, power)| {
             let value = f64::from(digit) * 10f64.powi(power);
             (value, if written(digit) { label(value) } else { String::new() })

@@ -3,7 +3,7 @@
 
 use std::fmt::Write as _;
 use std::io;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use hdrhistogram::Histogram;
 use hdrhistogram::serialization::V2DeflateSerializer;
@@ -80,7 +80,9 @@ pub(super) fn interval_log(run: &Run) -> io::Result<Vec<u8>> {
         for (name, operation) in &run.operations {
             let Some(Some(second)) = operation.seconds.get(index) else { continue };
             let (begin, length) = operation.second(index);
-            log.write_histogram(second, begin, length, Tag::new(name)).map_err(failed)?;
+            let since_start = Duration::from_secs_f64(operation.start_s - run.start_s());
+            log.write_histogram(second, since_start + begin, length, Tag::new(name))
+                .map_err(failed)?;
         }
     }
     Ok(bytes)

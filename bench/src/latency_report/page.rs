@@ -104,19 +104,20 @@ fn summary_of(run: &Run) -> Vec<String> {
 /// What must be known before any figure is believed.
 fn verdicts(runs: &[Run]) -> Markup {
     let violations: u64 = runs.iter().map(|run| run.violations).sum();
-    let unchecked = runs.iter().any(|run| run.condition("checked").as_deref() == Some("no"));
+    let checked =
+        |is: &'static str| move |run: &Run| run.condition("checked").as_deref() == Some(is);
     let errors: u64 = operations(runs).map(|operation| operation.errors).sum();
     let shares = runs.iter().filter_map(|run| run.client_cpu_share);
     let share =
         shares.fold(None, |most: Option<f64>, share| Some(most.map_or(share, |m| m.max(share))));
     html! {
         ul class="verdicts" {
-            @if unchecked {
-                li { "Answers were not checked" }
-            } @else if violations == 0 {
-                li class="good" { "✓ No wrong answer" }
-            } @else {
+            @if violations > 0 {
                 li class="bad" { "✗ " (units::exact(violations)) " wrong answers" }
+            } @else if runs.iter().any(checked("no")) {
+                li { "Answers were not checked" }
+            } @else if runs.iter().all(checked("yes")) {
+                li class="good" { "✓ No wrong answer" }
             }
             @if errors == 0 {
                 li class="good" { "✓ No error" }

@@ -194,21 +194,23 @@ impl Plot {
                 Some((round(place.0), round(place.1), series, units::latency(y)))
             })
             .collect();
-        ends.sort_by(|a, b| b.1.total_cmp(&a.1));
-        // From the lowest upwards; a label that would cover the one before moves up.
-        let mut labels: Vec<(f64, f64)> = Vec::new();
-        for (x, y, ..) in &ends {
-            let mut label_y = y - 9.0;
-            let near = |(other_x, _): &&(f64, f64)| (other_x - x).abs() < 80.0;
-            for (_, other_y) in labels.iter().filter(near) {
-                label_y = label_y.min(other_y - 14.0);
+        ends.sort_by(|a, b| a.1.total_cmp(&b.1));
+        // From the worst downwards; a label that would lie on the one before is left out.
+        let mut labels: Vec<(f64, f64, &str)> = Vec::new();
+        for (x, y, _, label) in &ends {
+            let free = |(other_x, other_y, _): &(f64, f64, &str)| {
+                (other_x - x).abs() > 80.0 || (other_y - y).abs() > 13.0
+            };
+            if labels.iter().all(free) {
+                labels.push((*x, *y, label));
             }
-            labels.push((*x, label_y));
         }
         html! {
-            @for ((x, y, series, label), (_, label_y)) in ends.iter().zip(&labels) {
+            @for (x, y, series, _) in &ends {
                 circle class={ "end s" (series.colour % colours::SERIES) } cx=(x) cy=(y) r="3.5" {}
-                text class="tick before" x=(x) y=(round(*label_y)) { "max " (label) }
+            }
+            @for (x, y, label) in labels {
+                text class="mark before" x=(x) y=(round(y - 9.0)) { "max " (label) }
             }
         }
     }
@@ -267,9 +269,10 @@ impl Series {
             };
             let points: Vec<_> = line.iter().map(place).collect();
             let [(first, _), .., (last, _)] = points[..] else {
-                // One point alone: a line without length, which round ends make a dot.
+                // One point alone is a small circle: a line needs two.
                 for (x, y) in points {
-                    push(&mut outline, format_args!("M{x} {y}h0.01"));
+                    let left = round(x - 2.0);
+                    push(&mut outline, format_args!("M{left} {y}a2 2 0 1 0 4 0a2 2 0 1 0 -4 0"));
                 }
                 continue;
             };

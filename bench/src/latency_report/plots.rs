@@ -16,10 +16,13 @@ pub(super) struct Group {
 }
 
 /// What becomes a series.
+#[derive(Clone)]
 struct Line<'a> {
     label: String,
     colour: usize,
     operation: &'a Operation,
+    /// When its window began, from the start of the first window of its run.
+    start_s: f64,
 }
 
 /// Width of a point over time, at least: more points than this leaves room for are noise.
@@ -28,6 +31,13 @@ const POINT_WIDTH: f64 = 4.0;
 const REPLIES_MIN: usize = 20;
 /// Intervals over time, at least, as far as there are so many.
 const POINTS_MIN: usize = 20;
+
+/// A kind of latency that is one of a slot of time, and none of a moment.
+const NO_TIME: &str = "worst of 10ms";
+const SLOTS: &str = "Worst latency of every 10 ms";
+const SLOT_S: f64 = 0.01;
+/// More do not fit beside each other.
+const SLOTS_MAX: usize = 900;
 
 pub(super) fn groups(runs: &[Run]) -> Vec<Group> {
     if let [run] = runs {
@@ -39,11 +49,15 @@ pub(super) fn groups(runs: &[Run]) -> Vec<Group> {
     let group = |name: &String| {
         let lines = runs.iter().enumerate().filter_map(|(colour, run)| {
             let (_, operation) = measured(run).find(|(measured, _)| *measured == name)?;
-            Some(Line { label: run.label.clone(), colour, operation })
+            let start_s = operation.start_s - run.start_s();
+            Some(Line { label: run.label.clone(), colour, operation, start_s })
         });
         Group { title: Some(words(name)), plots: of_several(name, &lines.collect::<Vec<_>>()) }
     };
-    names.into_iter().map(group).collect()
+    let mut groups: Vec<_> = names.into_iter().map(group).collect();
+    let slots = slots(runs);
+    groups.extend(slots.map(|plot| Group { title: Some(SLOTS.to_owned()), plots: vec![plot] }));
+    groups
 }
 
 /// Operations with something to draw: of one that only failed there is no latency.
@@ -56,15 +70,20 @@ fn of_one(run: &Run) -> Vec<Plot> {
         label: words(name),
         colour,
         operation,
+        start_s: operation.start_s - run.start_s(),
     });
     let lines: Vec<_> = lines.collect();
-    let mut plots = vec![
-        percentiles("percentiles", "Latency by percentile", &lines),
-        throughput("throughput", "Throughput over time", WIDE, &lines),
-        worst("worst-latency", "Worst latency over time", WIDE, &lines),
-    ];
-    let width = if lines.len() == 1 { WIDE } else { HALF };
-    for ((name, _), line) in measured(run).zip(&lines) {
+    let mut plots = vec![percentiles("percentiles", "Latency by percentile", &lines)];
+    let timed: Vec<_> = lines.iter().filter(|line| line.label != NO_TIME).cloned().collect();
+    if !timed.is_empty() {
+        plots.push(throughput("throughput", "Throughput over time", WIDE, &timed));
+        plots.push(worst("worst-latency", "Worst latency over time", WIDE, &timed));
+    }
+    plots.extend(slots(std::slice::from_ref(run)));
+    for (n, ((name, _), line)) in measured(run).zip(&lines).enumerate() {
+        // Two stand in a row; the last of an odd number has one for itself.
+        let alone = n + 1 == lines.len() && n % 2 == 0;
+        let width = if alone { WIDE } else { HALF };
         let title = format!("Distribution: {}", line.label);
         let mut plot = distribution(name, &title, width, std::slice::from_ref(line));
         plot.marks = marks(line.operation);
@@ -76,12 +95,54 @@ fn of_one(run: &Run) -> Vec<Plot> {
 fn of_several(name: &str, lines: &[Line<'_>]) -> Vec<Plot> {
     let what = words(name);
     let title = |of: &str| format!("{of}: {what}");
-    vec![
-        percentiles(&format!("percentiles-{name}"), &title("Latency by percentile"), lines),
-        throughput(&format!("throughput-{name}"), &title("Throughput over time"), HALF, lines),
-        worst(&format!("worst-latency-{name}"), &title("Worst latency over time"), HALF, lines),
-        distribution(name, &title("Distribution"), WIDE, lines),
-    ]
+    let by_name = |of: &str| format!("{of}-{name}");
+    let mut plots =
+        vec![percentiles(&by_name("percentiles"), &title("Latency by percentile"), lines)];
+    if what != NO_TIME {
+        let over_time = "Throughput over time";
+        plots.push(throughput(&by_name("throughput"), &title(over_time), HALF, lines));
+        let over_time = "Worst latency over time";
+        plots.push(worst(&by_name("worst-latency"), &title(over_time), HALF, lines));
+    }
+    plots.push(distribution(name, &title("Distribution"), WIDE, lines));
+    plots
+}
+
+/// The worst latency of every 10 ms, with the snapshots that the server wrote, where the scenario
+/// looked at both.
+fn slots(runs: &[Run]) -> Option<Plot> {
+    let of = |run: &Run| run.series.get("worst_us_per_10ms").filter(|s| !s.is_empty()).cloned();
+    let longest = runs.iter().filter_map(of).map(|slots| slots.len()).max()?;
+    let together = longest.div_ceil(SLOTS_MAX);
+    let mut all = Vec::new();
+    for (colour, run) in runs.iter().enumerate() {
+        let slots = of(run).unwrap_or_default();
+        let worst = slots.chunks(together).map(|slots| slots.iter().copied().fold(0.0, f64::max));
+        let points = worst.enumerate().filter(|(_, us)| *us > 0.0);
+        let points: Vec<_> = points
+            .map(|(n, us)| ((n as f64 + 0.5) * together as f64 * SLOT_S, us * 1000.0))
+            .collect();
+        let label = run.label.clone();
+        all.push(Series { label, colour, shape: Shape::Trace, lines: vec![points] });
+    }
+    let values = || all.iter().flat_map(|series| series.lines.iter().flatten()).map(|(_, ns)| *ns);
+    let (min_ns, max_ns) = (values().fold(f64::MAX, f64::min), values().fold(1.0, f64::max));
+    let snapshots = match runs {
+        [run] => run.series.get("snapshots_seen_at_ms").cloned().unwrap_or_default(),
+        _ => Vec::new(),
+    };
+    let mark = |ms: f64| Mark { x: ms / 1000.0, label: "snapshot".to_owned() };
+    Some(Plot {
+        name: "worst-of-10ms".to_owned(),
+        title: SLOTS.to_owned(),
+        subtitle: "What the requests felt that were due then.".to_owned(),
+        width: WIDE,
+        height: 220.0,
+        x: Axis::time(longest as f64 * SLOT_S),
+        y: Axis::latency("latency (logarithmic)", min_ns.min(max_ns).max(1.0), max_ns),
+        series: all,
+        marks: snapshots.into_iter().map(mark).collect(),
+    })
 }
 
 /// `first_event`, as people write it.
@@ -151,7 +212,7 @@ fn throughput_series(line: &Line<'_>, ticks: usize) -> Series {
         let replies: u64 = slots.map(|replies| u64::from(*replies)).sum();
         // A window shorter than one interval is an interval.
         let length_s = length_s.min(operation.window_s);
-        ((n as f64 + 0.5) * length_s, replies as f64 / length_s)
+        (line.start_s + (n as f64 + 0.5) * length_s, replies as f64 / length_s)
     });
     line.series(Shape::Trace, vec![points.collect()])
 }
@@ -183,7 +244,7 @@ fn worst_series(line: &Line<'_>, ticks: usize) -> Series {
         let middle_s = (n as f64 + 0.5) * operation.tick_s * ticks as f64;
         if worst_ns > 0.0 {
             let piece = pieces.last_mut().expect("there is one from the start");
-            piece.push((middle_s.min(operation.window_s), worst_ns));
+            piece.push((line.start_s + middle_s.min(operation.window_s), worst_ns));
         } else {
             pieces.push(Vec::new());
         }
@@ -216,37 +277,43 @@ fn interval(lines: &[Line<'_>], ticks: usize) -> String {
 }
 
 fn time_axis(lines: &[Line<'_>]) -> Axis {
-    Axis::time(lines.iter().map(|line| line.operation.window_s).fold(0.001, f64::max))
+    let ends_s = lines.iter().map(|line| line.start_s + line.operation.window_s);
+    Axis::time(ends_s.fold(0.001, f64::max))
 }
 
-/// Steps of a histogram in one decade.
-const STEPS: f64 = 20.0;
+/// Steps of a histogram in one decade, at least, and in all of it, about.
+const STEPS_MIN: f64 = 20.0;
+const STEPS: f64 = 50.0;
+/// With fewer latencies, narrow steps show chance.
+const LATENCIES_MIN: u64 = 100;
 
 fn distribution(name: &str, title: &str, width: f64, lines: &[Line<'_>]) -> Plot {
     let count = lines.iter().map(|line| line.operation.latency_ns.len()).max().unwrap_or(1);
+    let x = latency_axis("latency (logarithmic)", lines);
+    let steps = if count < LATENCIES_MIN { STEPS_MIN } else { (STEPS / x.length()).max(STEPS_MIN) };
     Plot {
         name: format!("histogram-{name}"),
         title: title.to_owned(),
         subtitle: "Share of all requests with about this latency.".to_owned(),
         width,
         height: 220.0,
-        x: latency_axis("latency (logarithmic)", lines),
+        x,
         y: Axis::share("share of requests (logarithmic)", 0.5 / count.max(1) as f64),
-        series: lines.iter().map(distribution_series).collect(),
+        series: lines.iter().map(|line| distribution_series(line, steps)).collect(),
         marks: Vec::new(),
     }
 }
 
-fn distribution_series(line: &Line<'_>) -> Series {
+fn distribution_series(line: &Line<'_>, steps: f64) -> Series {
     let latency_ns = &line.operation.latency_ns;
     let mut counts = std::collections::BTreeMap::<i32, u64>::new();
     for step in latency_ns.iter_recorded() {
-        let bucket = ((step.value_iterated_to() as f64).log10() * STEPS).floor() as i32;
+        let bucket = ((step.value_iterated_to() as f64).log10() * steps).floor() as i32;
         *counts.entry(bucket).or_default() += step.count_at_value();
     }
     let mut pieces: Vec<Vec<(f64, f64)>> = Vec::new();
     let mut end = None;
-    let edge = |bucket: i32| 10f64.powf(f64::from(bucket) / STEPS);
+    let edge = |bucket: i32| 10f64.powf(f64::from(bucket) / steps);
     for (bucket, count) in counts {
         let share = count as f64 / latency_ns.len() as f64;
         if end != Some(bucket) {

@@ -26,6 +26,8 @@ struct Json {
     ops_per_server_cpu_s: Option<f64>,
     #[serde(default)]
     figures: BTreeMap<String, f64>,
+    #[serde(default)]
+    series: BTreeMap<String, Vec<f64>>,
 }
 
 #[derive(Deserialize)]
@@ -42,6 +44,7 @@ struct JsonOperation {
 
 #[derive(Deserialize)]
 struct JsonOverTime {
+    start_s: f64,
     window_s: f64,
     tick_s: f64,
     answered: Vec<u32>,
@@ -61,6 +64,7 @@ pub(super) struct Run {
     pub(super) server_cpu_s: Option<f64>,
     pub(super) ops_per_server_cpu_s: Option<f64>,
     pub(super) figures: BTreeMap<String, f64>,
+    pub(super) series: BTreeMap<String, Vec<f64>>,
 }
 
 /// What one kind of operation did.
@@ -71,6 +75,8 @@ pub(super) struct Operation {
     pub(super) latency_ns: Histogram<u64>,
     /// By second; nothing where none ended.
     pub(super) seconds: Vec<Option<Histogram<u64>>>,
+    /// When the window began, by a clock that all operations of the run have in common.
+    pub(super) start_s: f64,
     pub(super) window_s: f64,
     pub(super) tick_s: f64,
     /// By tick: replies, and the worst latency, 0 without one.
@@ -97,6 +103,7 @@ impl Run {
             server_cpu_s: json.server_cpu_s,
             ops_per_server_cpu_s: json.ops_per_server_cpu_s,
             figures: json.figures,
+            series: json.series,
         })
     }
 
@@ -108,6 +115,11 @@ impl Run {
     /// When the measured window began.
     pub(super) fn started(&self) -> Option<SystemTime> {
         humantime::parse_rfc3339(self.conditions.get("started")?.as_str()?).ok()
+    }
+
+    /// When the first window of all began, by the clock of [`Operation::start_s`].
+    pub(super) fn start_s(&self) -> f64 {
+        self.operations.values().map(|operation| operation.start_s).fold(f64::MAX, f64::min)
     }
 
     /// Requests left by a schedule, whatever the server did.
@@ -138,6 +150,7 @@ impl Operation {
             per_second,
             latency_ns,
             seconds,
+            start_s: over_time.start_s,
             window_s: over_time.window_s,
             tick_s: over_time.tick_s,
             answered: over_time.answered,
@@ -145,7 +158,7 @@ impl Operation {
         })
     }
 
-    /// When a second's histogram begins and how long it is, from the start of the window.
+    /// When a second's histogram begins, from the start of the window, and how long it is.
     pub(super) fn second(&self, index: usize) -> (Duration, Duration) {
         let length_s = (self.window_s - index as f64).clamp(0.001, 1.0);
         (Duration::from_secs(index as u64), Duration::from_secs_f64(length_s))
