@@ -5,11 +5,19 @@
 //! must also have answered a PING that was sent after the arrival: each of them still followed
 //! this leader then, so no other one had a quorum for a newer epoch, and nothing that was committed
 //! before the arrival can be missing. No lease and no clock is needed, and Apache's learners take
-//! part without knowing.
+//! part without knowing. The acknowledgement of a proposal that was made after the arrival says
+//! the same as such an answer.
+//!
+//! Apache's learners find the request that a SYNC or a COMMIT answers only in the order in which
+//! they sent them on; one out of order and none of their clients is answered any more. So a SYNC is
+//! behind the commit of all that was proposed before its arrival, and before the commit of
+//! anything that was proposed after: by then a quorum has acknowledged that.
 //!
 //! Syncs that arrive while a round of PINGs is out wait for the next: one round answers them all.
 //! Answers are counted per connection, because they come in order; PINGs sent before UPTODATE are
 //! not counted, because learners do not answer those.
+//!
+//! Facts: ZooKeeper `CommitProcessor.run`, `Leader.processSync`, `tryToCommit`.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -58,6 +66,20 @@ struct Round {
 }
 
 impl Barrier {
+    /// A quorum has acknowledged a proposal, and with it every sync that had arrived before.
+    pub(crate) fn confirm_before(&mut self, proposal: Zxid) {
+        let in_round = self.round.iter_mut().map(|round| &mut round.tickets);
+        for tickets in in_round.chain([&mut self.waiting]) {
+            let end = tickets.partition_point(|ticket| ticket.after < proposal);
+            self.confirmed.extend(tickets.drain(..end));
+        }
+    }
+
+    /// The last proposal before the oldest sync that is confirmed.
+    pub(crate) fn oldest_confirmed(&self) -> Option<Zxid> {
+        self.confirmed.front().map(|ticket| ticket.after)
+    }
+
     pub(crate) fn pending(&self) -> usize {
         let in_round = self.round.as_ref().map_or(0, |round| round.tickets.len());
         self.confirmed.len() + in_round + self.waiting.len()
@@ -119,16 +141,16 @@ impl Leading {
             }
             let round = self.barrier.round.take();
             self.barrier.confirmed.extend(round.into_iter().flat_map(|round| round.tickets));
-            self.release(m);
+            self.release(m, self.broadcast.last_committed());
             if !self.barrier.waiting.is_empty() {
                 self.begin_round(m);
             }
         }
     }
 
-    /// Answers what is confirmed and committed. The answer is behind the commits in each stream.
-    pub(crate) fn release(&mut self, m: &mut Member) {
-        let committed = self.broadcast.last_committed();
+    /// Answers what is confirmed, when `committed` is what the learners were told of. The answer
+    /// is behind the commits in each stream.
+    pub(crate) fn release(&mut self, m: &mut Member, committed: Zxid) {
         while self.barrier.confirmed.front().is_some_and(|ticket| ticket.after <= committed) {
             let Some(ticket) = self.barrier.confirmed.pop_front() else { return };
             match ticket.asker {

@@ -50,6 +50,66 @@ fn one_round_answers_all_who_asked_before_it_began_and_none_who_asked_later() {
     );
 }
 
+/// A learner of Apache's would answer none of its clients any more.
+#[test]
+fn a_sync_is_answered_before_the_commit_of_what_was_proposed_behind_it() {
+    after(3, &[ELECTED, LEADING, JOINED_BY_2, "propose 2:1"]).check(
+        "
+        recv L1 REQUEST sync 7
+          send L1 PING 2:1
+          send L2 PING 2:1
+        recv L1 REQUEST write 8
+          judge 8 of L1
+        propose 2:2
+          send L1 PROPOSAL 2:2
+          send L2 PROPOSAL 2:2
+          append 2:2
+        sync 9
+        recv L1 REQUEST write 10
+          judge 10 of L1
+        propose 2:3
+          send L1 PROPOSAL 2:3
+          send L2 PROPOSAL 2:3
+          append 2:3
+        recv L1 REQUEST sync 11
+        logged 2:3
+        recv L1 ACK 2:3
+          send L1 COMMIT 2:1
+          send L2 COMMIT 2:1
+          commit 2:1
+          send L1 SYNC
+          send L1 COMMIT 2:2
+          send L2 COMMIT 2:2
+          commit 2:2
+          synced 9
+          send L1 COMMIT 2:3
+          send L2 COMMIT 2:3
+          commit 2:3
+        recv L1 PONG 2:1
+          send L1 PING 2:3
+          send L2 PING 2:3
+        recv L1 PONG 2:3
+          send L1 SYNC
+        ",
+    );
+}
+
+/// Nothing was proposed behind it that they could have acknowledged.
+#[test]
+fn acknowledgements_of_what_was_proposed_before_a_sync_do_not_answer_it() {
+    after(3, &[ELECTED, LEADING, JOINED_BY_2, "propose 2:1", "sync 7"]).check(
+        "
+        logged 2:1
+        recv L1 ACK 2:1
+          send L1 COMMIT 2:1
+          send L2 COMMIT 2:1
+          commit 2:1
+        recv L2 PONG 2:1
+          synced 7
+        ",
+    );
+}
+
 #[test]
 fn an_answer_to_an_earlier_ping_does_not_count() {
     after(3, &[ELECTED, LEADING, "wait 50"]).check(

@@ -197,14 +197,25 @@ impl Leading {
 
     fn count(&mut self, m: &mut Member, from: ServerId, zxid: Zxid) {
         let quorum = m.settings.membership.quorum();
+        let told = self.broadcast.last_committed();
         let Some(committed) = self.broadcast.acknowledge(from, zxid, quorum, m.now_ms) else {
             return;
         };
+        self.barrier.confirm_before(committed);
+        self.release(m, told);
+        // Each sync is answered between what was proposed before it and what was after.
+        while let Some(asked) = self.barrier.oldest_confirmed().filter(|asked| *asked < committed) {
+            self.commit_to(m, asked);
+        }
+        self.commit_to(m, committed);
+    }
+
+    fn commit_to(&mut self, m: &mut Member, committed: Zxid) {
         if !self.learners.is_empty() {
             self.tell_commits(m, committed);
         }
         m.commit(committed);
-        self.release(m);
+        self.release(m, committed);
     }
 
     // ZooKeeper: Leader.tryToCommit: COMMIT to followers, INFORM to observers.

@@ -1,9 +1,9 @@
 //! `sync`s that wait for the node's word, and what their sessions asked for behind them.
 //!
 //! A `sync` ends when a quorum has confirmed the leader; a write that was proposed after it may be
-//! committed before. So that a session gets its answers in the order of its requests, and a read
-//! between the two does not see the write, what a session asks for behind its `sync` is held until
-//! that has ended.
+//! shown by the same publication. So that a session gets its answers in the order of its requests,
+//! and a read between the two does not see the write, what a session asks for behind its `sync` is
+//! held until that has ended.
 
 use std::collections::VecDeque;
 
