@@ -9,6 +9,8 @@ use super::units;
 pub(super) struct Axis {
     pub(super) title: &'static str,
     kind: Kind,
+    /// What the page's script makes of values: one of its `units`.
+    unit: &'static str,
     /// The ends, as the kind stretches them.
     from: f64,
     to: f64,
@@ -41,8 +43,18 @@ impl Kind {
 }
 
 impl Axis {
-    fn new(title: &'static str, kind: Kind, from: f64, to: f64) -> Self {
-        Self { title, kind, from, to, ticks: Vec::new() }
+    fn new(title: &'static str, kind: Kind, unit: &'static str, (from, to): (f64, f64)) -> Self {
+        Self { title, kind, unit, from, to, ticks: Vec::new() }
+    }
+
+    /// The axis for the page's script, which turns places back into values.
+    pub(super) fn for_script(&self) -> String {
+        let kind = match self.kind {
+            Kind::Linear => "linear",
+            Kind::Logarithm => "logarithm",
+            Kind::Nines => "nines",
+        };
+        format!("{kind} {} {} {}", self.unit, self.from, self.to)
     }
 
     fn with_ticks(mut self, ticks: impl IntoIterator<Item = (f64, String)>) -> Self {
@@ -75,7 +87,7 @@ impl Axis {
         let steps = (max / step).ceil().max(1.0);
         let values = (0..=steps as u32).map(|n| f64::from(n) * step);
         let ticks: Vec<_> = values.map(|value| (value, label(value))).collect();
-        Self::new(title, Kind::Linear, 0.0, steps * step).with_ticks(ticks)
+        Self::new(title, Kind::Linear, "count", (0.0, steps * step)).with_ticks(ticks)
     }
 
     /// Seconds since the start of the window.
@@ -87,20 +99,25 @@ impl Axis {
         // Ends where the window does, not at the next round number.
         let ticks = axis.ticks.iter().map(|tick| (tick.place * axis.to, tick.label.clone()));
         let inside: Vec<_> = ticks.filter(|(value, _)| *value <= window_s * 1.000_001).collect();
-        Self::new(axis.title, Kind::Linear, 0.0, window_s).with_ticks(inside)
+        Self::new(axis.title, Kind::Linear, "seconds", (0.0, window_s)).with_ticks(inside)
     }
 
     /// Latencies in nanoseconds, by powers of ten.
     pub(super) fn latency(title: &'static str, min_ns: f64, max_ns: f64) -> Self {
-        Self::logarithm(title, min_ns, max_ns, units::latency)
+        Self::logarithm(title, "latency", (min_ns, max_ns), units::latency)
     }
 
     /// Parts of a whole, by powers of ten up to all of it.
     pub(super) fn share(title: &'static str, min: f64) -> Self {
-        Self::logarithm(title, min, 1.0, units::percent)
+        Self::logarithm(title, "share", (min, 1.0), units::percent)
     }
 
-    fn logarithm(title: &'static str, min: f64, max: f64, label: fn(f64) -> String) -> Self {
+    fn logarithm(
+        title: &'static str,
+        unit: &'static str,
+        (min, max): (f64, f64),
+        label: fn(f64) -> String,
+    ) -> Self {
         let min = round_down(min.max(f64::MIN_POSITIVE));
         // An axis without length has no places on it.
         let max = round_up(max).max(min * 2.0);
@@ -120,7 +137,7 @@ impl Axis {
         });
         let inside = ticks.filter(|(value, _)| (min * 0.999..=max * 1.001).contains(value));
         let ticks: Vec<_> = inside.collect();
-        Self::new(title, Kind::Logarithm, from, to).with_ticks(ticks)
+        Self::new(title, Kind::Logarithm, unit, (from, to)).with_ticks(ticks)
     }
 
     /// Quantiles up to the last that `count` latencies can tell: one in `count`.
@@ -132,7 +149,7 @@ impl Axis {
             let quantile = 1.0 - 0.1f64.powi(n);
             ticks.push((quantile, format!("{:.decimals$}%", quantile * 100.0)));
         }
-        Self::new(title, Kind::Nines, 0.0, nines).with_ticks(ticks)
+        Self::new(title, Kind::Nines, "quantile", (0.0, nines)).with_ticks(ticks)
     }
 }
 

@@ -1,6 +1,6 @@
 //! The page: results first, then the plots, then what the figures hold for.
 //!
-//! One file without a reference to any other, readable without scripts, on paper, and by light and
+//! One file without a reference to any other, whole without its script, on paper, and by light and
 //! dark. Figures come with what limits them: whether the generator had time to spare, and what a
 //! closed loop does not see.
 
@@ -13,6 +13,8 @@ use super::units;
 
 /// Above it the generator may be what was measured.
 const CPU_SHARE_MAX: f64 = 0.8;
+
+const SCRIPT: &str = include_str!("page.js");
 
 /// Conditions by what they are about; those that are not listed are about the load.
 const GROUPS: [(&str, &[&str]); 3] = [
@@ -46,6 +48,7 @@ pub(super) fn page(title: &str, runs: &[Run], groups: &[Group]) -> String {
                     (reading(runs))
                 }
                 footer { "Written by " (generator()) " from " (count(runs.len(), "run")) "." }
+                script { (PreEscaped(SCRIPT)) }
             }
         }
     };

@@ -113,7 +113,9 @@ impl Plot {
         let height = bottom + caption.len() as f64 * CAPTION_ROW + if alone { 8.0 } else { 0.0 };
         html! {
             svg xmlns="http://www.w3.org/2000/svg" class="plot" role="img" width=(width)
-                height=(height) viewBox={ "0 0 " (width) " " (height) } {
+                height=(height) viewBox={ "0 0 " (width) " " (height) }
+                data-frame=(frame.for_script()) data-x=(self.x.for_script())
+                data-y=(self.y.for_script()) {
                 title { (self.title) }
                 @if alone {
                     style { (PreEscaped(colours::stylesheet_of_light())) }
@@ -242,6 +244,14 @@ impl Plot {
     }
 }
 
+impl Frame {
+    /// For the page's script.
+    fn for_script(&self) -> String {
+        let Self { left, top, width, height } = self;
+        format!("{left} {top} {width} {height}")
+    }
+}
+
 impl Tick {
     fn class(&self) -> &'static str {
         if self.label.is_empty() { "grid fine" } else { "grid" }
@@ -289,7 +299,7 @@ impl Series {
             @if self.shape == Shape::Area {
                 path class={ "area s" (self.colour % colours::SERIES) } d=(area) {}
             }
-            path class=(self.class()) d=(outline) { title { (self.label) } }
+            path class=(self.class()) data-label=(self.label) d=(outline) {}
         }
     }
 }

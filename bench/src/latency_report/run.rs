@@ -89,6 +89,10 @@ impl Run {
         let json: Json = serde_json::from_slice(json).map_err(|error| error.to_string())?;
         let mut operations = BTreeMap::new();
         for (name, operation) in json.operations {
+            // It becomes a part of the names of files.
+            if !name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') {
+                return Err(format!("`{name}` is no operation"));
+            }
             let operation = Operation::parse(operation).map_err(|why| format!("{name}: {why}"))?;
             operations.insert(name, operation);
         }
