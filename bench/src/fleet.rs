@@ -19,11 +19,13 @@ use menagerie_wire::proto::ReplyHeader;
 use crate::clock::Nanos;
 use crate::connection::Connection;
 use crate::conversation::Note;
+use crate::cpu::{CpuMeter, CpuTime};
 use crate::error::BenchError;
 use crate::framed::{Received, Scratch};
 use crate::latency::{Operation, Recorder};
 use crate::opening::{Opening, Wanted};
 use crate::poller::{Poller, Ready};
+use crate::progress::Progress;
 use crate::violations::{Violation, Violations};
 
 /// Asked of every server; those with a smaller maximum grant that.
@@ -196,6 +198,23 @@ impl Fleet {
     /// Breaks every connection; the sessions live on. The answer is what was found so far.
     pub fn abandon(self) -> Violations {
         self.violations
+    }
+
+    /// Drives the connections until `start` as a warm-up, and measures from there to `end`.
+    pub fn measure(
+        &mut self,
+        driver: &mut impl Driver,
+        start: Nanos,
+        end: Nanos,
+        server_pids: &[u32],
+    ) -> Result<CpuTime, BenchError> {
+        let warm_up = Progress::timed("warm-up", start.since(Nanos::now()));
+        self.run(driver, Some(start))?;
+        drop(warm_up);
+        let _measured = Progress::timed("load", end.since(start));
+        let cpu = CpuMeter::start(server_pids)?;
+        self.run(driver, Some(end))?;
+        cpu.stop()
     }
 
     /// Ends every session; a server that is gone does not matter any more.

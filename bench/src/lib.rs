@@ -28,6 +28,7 @@ pub mod opening;
 pub mod over_time;
 pub mod poller;
 pub mod process;
+pub mod progress;
 pub mod random;
 pub mod report;
 pub mod requests;

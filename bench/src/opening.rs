@@ -20,6 +20,7 @@ use crate::error::BenchError;
 use crate::framed::{Framed, Received, Scratch};
 use crate::latency::{Operation, Recorder};
 use crate::poller::{Poller, Ready};
+use crate::progress::Progress;
 use crate::violations::{Violation, Violations};
 
 /// Between two looks for sessions that must be kept alive, and handshakes that take too long.
@@ -69,6 +70,7 @@ struct Slots<'a, 'b> {
     on_their_way: usize,
     poller: Poller,
     scratch: Scratch,
+    progress: Progress,
 }
 
 impl Opening<'_> {
@@ -82,6 +84,7 @@ impl Opening<'_> {
             on_their_way: 0,
             poller: Poller::new()?,
             scratch: Scratch::default(),
+            progress: Progress::counted("handshakes", wanted.len() as u64),
         };
         slots.run()?;
         let open = slots.slots.into_iter().filter_map(|slot| match slot {
@@ -173,6 +176,7 @@ impl Slots<'_, '_> {
             return Ok(());
         };
         self.on_their_way -= 1;
+        self.progress.add();
         let session = Session::granted(response);
         let failed = session.is_none();
         let Opening { operation, recorder, violations, .. } = &mut *self.opening;

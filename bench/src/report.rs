@@ -184,7 +184,7 @@ impl Report {
         if !self.operations.is_empty() {
             writeln!(
                 f,
-                "{:<12} {:>10} {:>7} {:>10}  {:>9} {:>9} {:>9} {:>9} {:>9}  (µs)",
+                "{:<16} {:>10} {:>7} {:>10}  {:>9} {:>9} {:>9} {:>9} {:>9}  (µs)",
                 "", "count", "errors", "per_second", "p50", "p90", "p99", "p99.9", "max"
             )?;
         }
@@ -193,7 +193,7 @@ impl Report {
             let LatencyReport { p50, p90, p99, p99_9, max } = latency_us;
             writeln!(
                 f,
-                "{name:<12} {count:>10} {errors:>7} {per_second:>10.0}  \
+                "{name:<16} {count:>10} {errors:>7} {per_second:>10.0}  \
                  {p50:>9.1} {p90:>9.1} {p99:>9.1} {p99_9:>9.1} {max:>9.1}"
             )?;
         }

@@ -10,6 +10,7 @@ use crate::connection::Connection;
 use crate::conversation::Note;
 use crate::fleet::{Driver, Reply};
 use crate::latency::{Operation, Recorder};
+use crate::progress::Progress;
 use crate::violations::Violations;
 
 /// Sends request number `n` on a connection.
@@ -33,6 +34,7 @@ pub struct Sequence<S> {
     pub failed: u64,
     pub last_error: i32,
     pub recorder: Recorder,
+    progress: Progress,
 }
 
 impl<S: SendNumbered> Sequence<S> {
@@ -42,7 +44,17 @@ impl<S: SendNumbered> Sequence<S> {
 
     /// Requests 0 to `count`, at most `depth` in flight per connection.
     pub fn new(count: u32, depth: usize, send: S, recorder: Recorder) -> Self {
-        Self { send, count, sent: 0, answered: 0, depth, failed: 0, last_error: 0, recorder }
+        Self {
+            send,
+            count,
+            sent: 0,
+            answered: 0,
+            depth,
+            failed: 0,
+            last_error: 0,
+            recorder,
+            progress: Progress::counted("requests", u64::from(count)),
+        }
     }
 }
 
@@ -63,6 +75,7 @@ impl<S: SendNumbered> Driver for Sequence<S> {
         _violations: &mut Violations,
     ) {
         self.answered += 1;
+        self.progress.add();
         let failed = reply.header.err != 0;
         if failed {
             self.failed += 1;
@@ -88,16 +101,19 @@ pub struct OnEach<S> {
     pub failed: u64,
     pub last_error: i32,
     pub recorder: Recorder,
+    progress: Progress,
 }
 
 impl<S: SendNumbered> OnEach<S> {
     /// `count` requests on each of the first `connections` connections.
     pub fn new(connections: usize, count: u32, depth: usize, send: S) -> Self {
+        let unanswered = connections as u64 * u64::from(count);
         Self {
             send,
             count,
             next: vec![0; connections],
-            unanswered: connections as u64 * u64::from(count),
+            unanswered,
+            progress: Progress::counted("requests", unanswered),
             depth,
             failed: 0,
             last_error: 0,
@@ -124,6 +140,7 @@ impl<S: SendNumbered> Driver for OnEach<S> {
         _violations: &mut Violations,
     ) {
         self.unanswered -= 1;
+        self.progress.add();
         let failed = reply.header.err != 0;
         if failed {
             self.failed += 1;

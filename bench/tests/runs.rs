@@ -30,6 +30,11 @@ fn a_run_reports_rates_latencies_and_cpu_time() {
         assert_eq!(output.status.code(), Some(0), "{output:?}");
         let report: Value = serde_json::from_slice(&output.stdout).unwrap();
         assert_eq!(report["scenario"], "mixed");
+        assert_eq!(output.stderr, b"", "no progress is shown where there is no terminal");
+        let share = report["client_cpu_share"].as_f64();
+        // The kernel counts in ticks of 10 ms, of which an open loop may need none.
+        let share_min = if flags.contains(&"--rate") { 0.0 } else { 0.01 };
+        assert!(share >= Some(share_min) && share < Some(1.5), "{report}");
         for operation in ["read", "write"] {
             let measured = &report["operations"][operation];
             assert!(measured["count"].as_u64() > Some(0), "{report}");

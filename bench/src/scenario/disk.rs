@@ -25,6 +25,7 @@ use crate::clock::Nanos;
 use crate::cpu::CpuMeter;
 use crate::error::BenchError;
 use crate::latency::{Operation, Recorder};
+use crate::progress::Progress;
 use crate::report::Report;
 use crate::violations::Violations;
 
@@ -120,6 +121,7 @@ impl Disk {
         let start = Nanos::now();
         let end = start + Duration::from_secs(self.seconds);
         recorder.open(start, end);
+        let _progress = Progress::timed("commits", end.since(start));
         let cpu = CpuMeter::start(&[])?;
         loop {
             let due = Nanos::now();

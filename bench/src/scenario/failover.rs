@@ -30,6 +30,7 @@ use crate::flags::seconds;
 use crate::fleet::Fleet;
 use crate::latency::{Operation, Recorder};
 use crate::process::Server;
+use crate::progress::Progress;
 use crate::report::Report;
 use crate::sequence::Sequence;
 use crate::test_tree;
@@ -106,8 +107,10 @@ impl Scenario for Failover {
         let mut recorder = Recorder::until_the_end();
         let clients = Clients::start(&servers, &root, self.clients);
         let mut gaps = || {
+            let mut kills = Progress::of_few("kills", u64::from(self.runs));
             for _ in 0..self.runs {
                 self.fail_over(&mut ensemble, &clients, &mut recorder)?;
+                kills.add();
             }
             ensemble.wait_for_leader()
         };

@@ -14,7 +14,6 @@ use clap::Args;
 pub(super) use self::load::{Load, Ratio, ReadKind, Settings, WriteKind};
 use crate::Scenario;
 use crate::clock::Nanos;
-use crate::cpu::CpuMeter;
 use crate::error::BenchError;
 use crate::flags::{names_of, per_second, seconds, skew};
 use crate::fleet::Fleet;
@@ -90,10 +89,7 @@ impl Scenario for Mixed {
         let start = Nanos::now() + Duration::from_secs_f64(self.warm_up);
         let end = start + Duration::from_secs_f64(self.seconds);
         load.recorder.open(start, end);
-        fleet.run(&mut load, Some(start))?;
-        let cpu = CpuMeter::start(&self.target.at.pids)?;
-        fleet.run(&mut load, Some(end))?;
-        let cpu = cpu.stop()?;
+        let cpu = fleet.measure(&mut load, start, end, &self.target.at.pids)?;
         finish(&mut fleet, &mut load)?;
 
         let mut report = Report::new("mixed");

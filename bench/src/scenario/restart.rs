@@ -19,6 +19,7 @@ use crate::error::BenchError;
 use crate::fleet::Fleet;
 use crate::latency::{Operation, Recorder};
 use crate::process::Server;
+use crate::progress::Progress;
 use crate::report::Report;
 use crate::sequence::Sequence;
 use crate::violations::Violations;
@@ -54,6 +55,7 @@ impl Scenario for Restart {
         let mut cpu = CpuTime::default();
         let mut resident_max = 0;
         let meter = CpuMeter::start(&[])?;
+        let mut starts = Progress::of_few("starts", u64::from(self.runs));
         for _ in 0..self.runs {
             let begin = Nanos::now();
             let mut server = Server::start(&self.start)?;
@@ -61,6 +63,7 @@ impl Scenario for Restart {
             recorder.record(Operation::Read, begin, Nanos::now(), false);
             resident_max = resident_bytes(&[server.id()])?.max(resident_max);
             server.terminate()?;
+            starts.add();
         }
         cpu.client = meter.stop()?.client;
         recorder.close(Nanos::now());

@@ -29,6 +29,7 @@ use crate::flags::{names_of, seconds};
 use crate::fleet::Fleet;
 use crate::latency::{Operation, Recorder};
 use crate::opening::{Opening, Wanted};
+use crate::progress::Progress;
 use crate::report::Report;
 use crate::target::Servers;
 use crate::test_tree;
@@ -152,7 +153,10 @@ struct Run<'a> {
 
 impl Run<'_> {
     fn storms(&mut self, root: &str) -> Result<(), BenchError> {
-        std::thread::sleep(Duration::from_secs_f64(self.sessions.idle_seconds));
+        let idle = Duration::from_secs_f64(self.sessions.idle_seconds);
+        let progress = Progress::timed("idle", idle);
+        std::thread::sleep(idle);
+        drop(progress);
         let servers = &self.sessions.at.servers;
         let wanted: Vec<_> = (0..self.sessions.sessions as usize)
             .map(|key| key % servers.len())
@@ -253,6 +257,7 @@ impl Run<'_> {
         let ends: Vec<Nanos> = fleet.connections().iter().map(Connection::valid_until).collect();
         self.violations.append(fleet.abandon());
         let (first, last) = (ends.iter().min(), ends.iter().max().copied().unwrap_or_default());
+        let _progress = Progress::timed("expiry", last.since(Nanos::now()));
         let mut recorder = Recorder::until_the_end();
         // Before, there is nothing that others could feel.
         std::thread::sleep(first.map_or(Duration::ZERO, |first| first.since(Nanos::now())));

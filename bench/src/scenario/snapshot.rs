@@ -17,7 +17,6 @@ use clap::Args;
 use super::mixed::{Load, Ratio, ReadKind, Settings, WriteKind, clean_up, finish};
 use crate::Scenario;
 use crate::clock::Nanos;
-use crate::cpu::CpuMeter;
 use crate::error::BenchError;
 use crate::flags::{per_second, seconds};
 use crate::keys::Keys;
@@ -83,10 +82,7 @@ impl Scenario for Snapshot {
         let (cpu, mut snapshots) = std::thread::scope(|scope| {
             let watcher = scope.spawn(|| watch_files(&self.target.at.data_dir, &watching));
             let measured = (|| {
-                fleet.run(&mut load, Some(start))?;
-                let cpu = CpuMeter::start(&self.target.at.pids)?;
-                fleet.run(&mut load, Some(end))?;
-                let cpu = cpu.stop()?;
+                let cpu = fleet.measure(&mut load, start, end, &self.target.at.pids)?;
                 finish(&mut fleet, &mut load).map(|()| cpu)
             })();
             watching.store(false, Ordering::Relaxed);

@@ -21,7 +21,7 @@ use crate::checks::{self, Checks};
 use crate::clock::Nanos;
 use crate::connection::Connection;
 use crate::conversation::Note;
-use crate::cpu::{CpuMeter, CpuTime, resident_bytes};
+use crate::cpu::{CpuTime, resident_bytes};
 use crate::error::BenchError;
 use crate::flags::{name_of, per_second, seconds};
 use crate::fleet::{Driver, Due, Fleet, Reply};
@@ -209,10 +209,7 @@ impl Watch {
         let start = Nanos::now() + Duration::from_secs_f64(self.warm_up);
         let end = start + Duration::from_secs_f64(self.seconds);
         load.recorder.open(start, end);
-        fleet.run(load, Some(start))?;
-        let cpu = CpuMeter::start(&self.target.at.pids)?;
-        fleet.run(load, Some(end))?;
-        let cpu = cpu.stop()?;
+        let cpu = fleet.measure(load, start, end, &self.target.at.pids)?;
         load.stopped = true;
         fleet.run(load, None)?;
         Ok(cpu)
