@@ -7,7 +7,7 @@ use support::{Echo, bench, report, run};
 mod support;
 
 const SHORT: [&str; 8] =
-    ["--sessions", "20", "--at-once", "7", "--session-timeout-ms", "1000", "--idle-seconds", "0.1"];
+    ["--sessions", "20", "--at-once", "7", "--session-timeout-ms", "2000", "--idle-seconds", "0.1"];
 
 #[test]
 fn sessions_open_go_on_and_expire() {
