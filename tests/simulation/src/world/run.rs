@@ -95,8 +95,11 @@ impl World {
             let expired: u64 = world.clients().map(Client::expired).sum();
             (expired, world.observer.reign_count())
         };
+        // A closeSession that was held up while its client came back may end the session yet.
+        let timeout_ms = self.plan.session_timeout_ms as u64;
+        self.pass_ms(timeout_ms);
         let (expired, reigns) = standing(self);
-        self.pass_ms(2 * self.plan.session_timeout_ms as u64);
+        self.pass_ms(2 * timeout_ms);
         let (expired_now, reigns_now) = standing(self);
         // A client may need longer than a short session lives to find out who serves now, and what
         // it says may take as long to the leader.
