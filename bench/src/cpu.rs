@@ -14,6 +14,8 @@ use crate::error::BenchError;
 pub struct CpuTime {
     /// This process.
     pub client: Duration,
+    /// Time that the thread of the load was ready to run and had no CPU.
+    pub client_waited: Duration,
     /// All server processes together, where they are known.
     pub server: Option<Duration>,
 }
@@ -36,20 +38,41 @@ impl CpuMeter {
         let now = read(&self.server_pids)?;
         let server =
             now.server.zip(self.start.server).map(|(now, start)| now.saturating_sub(start));
-        Ok(CpuTime { client: now.client.saturating_sub(self.start.client), server })
+        Ok(CpuTime {
+            client: now.client.saturating_sub(self.start.client),
+            client_waited: now.client_waited.saturating_sub(self.start.client_waited),
+            server,
+        })
     }
 }
 
 fn read(server_pids: &[u32]) -> Result<CpuTime, BenchError> {
     let client = process_cpu_time(std::process::id())?;
+    let client_waited = waited_time()?;
     if server_pids.is_empty() {
-        return Ok(CpuTime { client, server: None });
+        return Ok(CpuTime { client, client_waited, server: None });
     }
     let mut server = Duration::ZERO;
     for &pid in server_pids {
         server += process_cpu_time(pid)?;
     }
-    Ok(CpuTime { client, server: Some(server) })
+    Ok(CpuTime { client, client_waited, server: Some(server) })
+}
+
+/// How long this thread was ready to run and had no CPU. A kernel that does not count it has no
+/// such file.
+fn waited_time() -> Result<Duration, BenchError> {
+    let path = PathBuf::from("/proc/thread-self/schedstat");
+    if !path.exists() {
+        return Ok(Duration::ZERO);
+    }
+    let waited = schedstat_waited(&read_text(&path)?);
+    waited.ok_or(BenchError::ProcField { path, field: "run delay" })
+}
+
+/// The second of three numbers, in nanoseconds (the kernel's sched-stats).
+fn schedstat_waited(schedstat: &str) -> Option<Duration> {
+    schedstat.split_ascii_whitespace().nth(1)?.parse().ok().map(Duration::from_nanos)
 }
 
 /// User and system time of all threads, living and ended, in the kernel's ticks (10 ms).
@@ -103,6 +126,13 @@ mod tests {
         let stat = "42 (a) b (c)) S 1 42 42 0 -1 4194560 100 0 0 0 250 50 0 0 20 0 30 0 9";
         assert_eq!(stat_cpu_ticks(stat), Some(300));
         assert_eq!(stat_cpu_ticks("42 (a) S 1 2"), None);
+    }
+
+    #[test]
+    fn waiting_is_the_second_number() {
+        let waited = schedstat_waited("885301 4245043 4\n");
+        assert_eq!(waited, Some(Duration::from_nanos(4_245_043)));
+        assert_eq!(schedstat_waited("885301"), None);
     }
 
     #[test]

@@ -3,9 +3,9 @@
 //! The JSON of every scenario has one shape, so that what reads one reads all:
 //! `{scenario, conditions, operations: {read|write|event|…: {count, errors, per_second,
 //! latency_us: {p50, p90, p99, p99_9, max}, over_time}}, check: {violations}, client_cpu_s,
-//! client_cpu_share}`, with `server_cpu_s` and `ops_per_server_cpu_s` where the server's process is
-//! known, and `figures` for what only one scenario measures. Units stand in the names;
-//! [`OverTimeReport`] says what `over_time` holds.
+//! client_cpu_share, client_wait_share}`, with `server_cpu_s` and `ops_per_server_cpu_s` where the
+//! server's process is known, and `figures` for what only one scenario measures. Units stand in the
+//! names; [`OverTimeReport`] says what `over_time` holds.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -33,6 +33,9 @@ pub struct Report {
     /// The same as a part of the window: near 1 the generator, which has one thread for the load,
     /// is what was measured.
     pub client_cpu_share: f64,
+    /// The part of the window in which the load was ready to run and had no CPU: what others on
+    /// this machine add to every latency.
+    pub client_wait_share: f64,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub server_cpu_s: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -110,6 +113,7 @@ impl Report {
             check: Check::default(),
             client_cpu_s: 0.0,
             client_cpu_share: 0.0,
+            client_wait_share: 0.0,
             server_cpu_s: None,
             ops_per_server_cpu_s: None,
             figures: BTreeMap::new(),
@@ -143,7 +147,9 @@ impl Report {
         self.condition("started", humantime::format_rfc3339_millis(started).to_string());
         self.client_cpu_s = cpu.client.as_secs_f64();
         let window = recorder.window().as_secs_f64().max(f64::MIN_POSITIVE);
-        self.client_cpu_share = (self.client_cpu_s / window * 1000.0).round() / 1000.0;
+        let share = |time: f64| (time / window * 1000.0).round() / 1000.0;
+        self.client_cpu_share = share(self.client_cpu_s);
+        self.client_wait_share = share(cpu.client_waited.as_secs_f64());
         self.server_cpu_s = cpu.server.map(|server| server.as_secs_f64());
         self.ops_per_server_cpu_s = self
             .server_cpu_s
@@ -168,7 +174,8 @@ impl fmt::Display for Report {
             writeln!(f, "violation: {described}")?;
         }
         write!(f, "violations {}, client CPU {:.2} s", self.check.violations, self.client_cpu_s)?;
-        write!(f, " ({:.0} % of the time)", self.client_cpu_share * 100.0)?;
+        let (ran, waited) = (self.client_cpu_share * 100.0, self.client_wait_share * 100.0);
+        write!(f, " ({ran:.0} % of the time; {waited:.0} % without a free CPU)")?;
         if let Some(server_cpu_s) = self.server_cpu_s {
             write!(f, ", server CPU {server_cpu_s:.2} s")?;
         }

@@ -98,7 +98,8 @@ fn two_runs_become_one_page_and_pictures() {
     assert_eq!(page.matches("<script").count(), 1);
     assert_eq!(references(&page), Vec::<&str>::new());
     assert!(page.contains("First &amp; &lt;best&gt;") && !page.contains("<best>"));
-    for said in ["Answers were not checked", "No error", "of its core", "open loop", "closed loop"]
+    for said in
+        ["Not all answers were checked", "No error", "of its core", "open loop", "closed loop"]
     {
         assert!(page.contains(said), "{said}");
     }

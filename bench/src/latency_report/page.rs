@@ -13,6 +13,8 @@ use super::units;
 
 /// Above it the generator may be what was measured.
 const CPU_SHARE_MAX: f64 = 0.8;
+/// Above it others on the machine kept the generator from its work.
+const WAIT_SHARE_MAX: f64 = 0.05;
 
 const SCRIPT: &str = include_str!("page.js");
 
@@ -110,15 +112,12 @@ fn verdicts(runs: &[Run]) -> Markup {
     let checked =
         |is: &'static str| move |run: &Run| run.condition("checked").as_deref() == Some(is);
     let errors: u64 = operations(runs).map(|operation| operation.errors).sum();
-    let shares = runs.iter().filter_map(|run| run.client_cpu_share);
-    let share =
-        shares.fold(None, |most: Option<f64>, share| Some(most.map_or(share, |m| m.max(share))));
     html! {
         ul class="verdicts" {
             @if violations > 0 {
                 li class="bad" { "✗ " (units::exact(violations)) " wrong answers" }
             } @else if runs.iter().any(checked("no")) {
-                li { "Answers were not checked" }
+                li { "Not all answers were checked" }
             } @else if runs.iter().all(checked("yes")) {
                 li class="good" { "✓ No wrong answer" }
             }
@@ -127,21 +126,34 @@ fn verdicts(runs: &[Run]) -> Markup {
             } @else {
                 li class="bad" { "✗ " (units::exact(errors)) " errors" }
             }
-            @if let Some(share) = share {
-                @let percent = units::percent(share);
-                @if share <= CPU_SHARE_MAX {
-                    li class="good" { "✓ Generator at " (percent) " of its core: not the limit" }
-                } @else {
-                    li class="bad" {
-                        "✗ Generator at " (percent) " of its core: it may be the limit"
-                    }
-                }
-            }
+            (generator_verdict(runs))
             @if runs.iter().all(Run::is_open_loop) {
                 li class="good" { "✓ Open loop: latency counts from the schedule" }
             } @else if runs.iter().any(Run::is_closed_loop) {
                 li { "Closed loop: load falls when a server stalls" }
             }
+        }
+    }
+}
+
+/// Whether the generator was what was measured: it had no time to spare, or got no CPU.
+fn generator_verdict(runs: &[Run]) -> Markup {
+    let most = |share: fn(&Run) -> Option<f64>| runs.iter().filter_map(share).reduce(f64::max);
+    let busy = most(|run| run.client_cpu_share);
+    let waited = most(|run| run.client_wait_share);
+    let (Some(busy), Some(waited)) = (busy, waited) else { return html! {} };
+    let (is_busy, has_waited) = (busy > CPU_SHARE_MAX, waited > WAIT_SHARE_MAX);
+    let (busy, waited) = (units::percent(busy), units::percent(waited));
+    html! {
+        @if is_busy {
+            li class="bad" { "✗ Generator at " (busy) " of its core: it may be the limit" }
+        } @else if has_waited {
+            li class="bad" {
+                "✗ Generator at " (busy) " of its core, and " (waited)
+                " of the time without a free one: that is in the latencies"
+            }
+        } @else {
+            li class="good" { "✓ Generator at " (busy) " of its core: not the limit" }
         }
     }
 }
@@ -248,6 +260,7 @@ fn costs(runs: &[Run]) -> Markup {
     };
     row("Generator: CPU time", &|run| Some(seconds(run.client_cpu_s)));
     row("Generator: share of its core", &|run| run.client_cpu_share.map(units::percent));
+    row("Generator: without a free core", &|run| run.client_wait_share.map(units::percent));
     row("Server: CPU time", &|run| run.server_cpu_s.map(seconds));
     row("Operations per second of server CPU", &|run| run.ops_per_server_cpu_s.map(units::count));
     let mut names: Vec<&String> = runs.iter().flat_map(|run| run.figures.keys()).collect();
@@ -368,7 +381,8 @@ fn reading(runs: &[Run]) -> Markup {
             }
             p {
                 "The generator sends and receives on one thread. Its share is its CPU time over \
-                 the window; near 100% the figures are its own and not the server's."
+                 the window; near 100% the figures are its own and not the server's. Time in which \
+                 it was ready to run and others had every core is in each latency that it measured."
             }
         }
     }

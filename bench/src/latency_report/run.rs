@@ -22,6 +22,7 @@ struct Json {
     check: JsonCheck,
     client_cpu_s: f64,
     client_cpu_share: Option<f64>,
+    client_wait_share: Option<f64>,
     server_cpu_s: Option<f64>,
     ops_per_server_cpu_s: Option<f64>,
     #[serde(default)]
@@ -61,6 +62,7 @@ pub(super) struct Run {
     pub(super) violations: u64,
     pub(super) client_cpu_s: f64,
     pub(super) client_cpu_share: Option<f64>,
+    pub(super) client_wait_share: Option<f64>,
     pub(super) server_cpu_s: Option<f64>,
     pub(super) ops_per_server_cpu_s: Option<f64>,
     pub(super) figures: BTreeMap<String, f64>,
@@ -104,6 +106,7 @@ impl Run {
             violations: json.check.violations,
             client_cpu_s: json.client_cpu_s,
             client_cpu_share: json.client_cpu_share,
+            client_wait_share: json.client_wait_share,
             server_cpu_s: json.server_cpu_s,
             ops_per_server_cpu_s: json.ops_per_server_cpu_s,
             figures: json.figures,
