@@ -10,6 +10,7 @@ use std::io;
 use std::os::fd::BorrowedFd;
 use std::process::ExitCode;
 
+use menagerie::allocator::Allocator;
 use menagerie::client::password::SessionSecret;
 use menagerie::client::shard::{self, Shard};
 use menagerie::sequencer::message::{ConnectionKey, ToShard};
@@ -23,7 +24,7 @@ use menagerie_wire::proto::{ConnectRequest, Create, PathWatch, RequestHeader, Se
 use menagerie_wire::{Encode, OpCode, ServerId, SessionId, Xid, Zxid, frame};
 
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: Allocator = Allocator;
 
 const DIRECTORIES: usize = 100;
 const NODES_PER_DIRECTORY: usize = 100;

@@ -10,6 +10,7 @@ use std::sync::atomic::AtomicBool;
 use std::thread;
 
 use clap::Parser;
+use menagerie::allocator::Allocator;
 use menagerie::cli::{Cli, Command, EXIT_USAGE, InitArgs, ServerArgs, StatusArgs};
 use menagerie::config::Config;
 use menagerie::serve::Server;
@@ -19,7 +20,7 @@ use signal_hook::iterator::Signals;
 use tracing_subscriber::EnvFilter;
 
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: Allocator = Allocator;
 
 const _: () = assert!(!menagerie_flaws::ARMED, "flaws are for simulations, not for servers");
 

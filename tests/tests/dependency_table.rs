@@ -86,6 +86,7 @@ const FENCED: &[(&str, &str)] = &[
     ("engine/src/tree/reach.rs", "following links when a whole state is dropped"),
     ("engine/src/tree/state.rs", "states that are read on other threads"),
     ("engine/src/tree/znode.rs", "the layout of a node in its block"),
+    ("server/src/allocator.rs", "an allocator is unsafe by its trait"),
     ("server/src/runtime/log_event.rs", "a file descriptor changes hands"),
     ("server/src/runtime/net.rs", "file descriptors change hands"),
     ("tests/src/child_process.rs", "a call between fork and exec"),
