@@ -14,6 +14,7 @@ use menagerie_wire::data::Id;
 use menagerie_wire::{OpCode, SessionId, Xid, Zxid};
 
 use crate::admin::metrics::Summary;
+use crate::client::unsent::{Spares, Unsent};
 
 /// Requests of one connection that may wait for a commit before reading from it stops.
 const SLOTS_MAX: usize = 1_000;
@@ -28,8 +29,6 @@ const HELD_BYTES_MAX: usize = 4 << 20;
 /// Identities that one connection may prove: each is asked at every check of an access list. Apache
 /// knows no bound.
 pub(super) const IDS_MAX: usize = 64;
-/// Capacity above which an emptied buffer is given back.
-const KEPT_BYTES_MAX: usize = 4 << 10;
 
 /// How far a connection has come.
 #[derive(Debug, PartialEq, Eq)]
@@ -121,9 +120,7 @@ pub(crate) struct Connection {
     /// Received and not yet consumed, from `held_start` on.
     pub(crate) held: Vec<u8>,
     pub(crate) held_start: usize,
-    /// Encoded and not yet taken by the socket, from `unsent_start` on.
-    pub(crate) unsent: Vec<u8>,
-    pub(crate) unsent_start: usize,
+    pub(crate) unsent: Unsent,
     pub(crate) since_wall_ms: i64,
     pub(crate) traffic: Traffic,
 }
@@ -148,8 +145,7 @@ impl Connection {
             owed_bytes: 0,
             held: Vec::new(),
             held_start: 0,
-            unsent: Vec::new(),
-            unsent_start: 0,
+            unsent: Unsent::default(),
             since_wall_ms,
             traffic: Traffic::default(),
         }
@@ -164,7 +160,7 @@ impl Connection {
                     && self.slots.len() < SLOTS_MAX
                     && self.parked < PARKED_MAX
                     && self.owed_bytes < OWED_BYTES_MAX
-                    && self.unsent_bytes().len() < UNSENT_BYTES_HIGH
+                    && self.unsent.bytes().len() < UNSENT_BYTES_HIGH
             }
             Phase::Connecting { .. } => self.held.len() < HELD_BYTES_MAX,
             // Nor is the end of the client's side looked for: the answer comes first.
@@ -175,10 +171,6 @@ impl Connection {
     /// Whether a closeSession is on its way: what follows it is not looked at.
     pub(crate) fn has_said_goodbye(&self) -> bool {
         matches!(self.slots.back(), Some(Slot::Close))
-    }
-
-    pub(crate) fn unsent_bytes(&self) -> &[u8] {
-        &self.unsent[self.unsent_start..]
     }
 
     pub(crate) fn held_bytes(&self) -> &[u8] {
@@ -196,24 +188,6 @@ impl Connection {
         self.held = held;
     }
 
-    /// The socket took `count` more bytes.
-    pub(crate) fn took(&mut self, count: usize) {
-        self.unsent_start += count;
-        if self.unsent_start >= KEPT_BYTES_MAX && self.unsent_start >= self.unsent_bytes().len() {
-            // A socket that is always a little behind would keep everything ever sent.
-            self.unsent.drain(..self.unsent_start);
-            self.unsent_start = 0;
-        }
-        if self.unsent_start == self.unsent.len() {
-            self.unsent_start = 0;
-            if self.unsent.capacity() > KEPT_BYTES_MAX {
-                self.unsent = Vec::new();
-            } else {
-                self.unsent.clear();
-            }
-        }
-    }
-
     /// Nothing more is read or queued; what is unsent still goes out. Returns how many slots are
     /// given up.
     #[must_use]
@@ -229,9 +203,8 @@ impl Connection {
 
     /// As [`Self::end`], and what is unsent is given up.
     #[must_use]
-    pub(crate) fn cut_off(&mut self) -> usize {
-        self.unsent = Vec::new();
-        self.unsent_start = 0;
+    pub(crate) fn cut_off(&mut self, spares: &mut Spares) -> usize {
+        self.unsent.give_up(spares);
         self.end()
     }
 

@@ -38,7 +38,7 @@ impl Shard {
     /// Answers a four-letter word and ends its connection.
     pub fn answer_word(&mut self, connection: ConnectionKey, text: &str) {
         if let Some(found) = self.connections.find(connection) {
-            found.unsent.extend_from_slice(text.as_bytes());
+            found.unsent.end(&mut self.spares).extend_from_slice(text.as_bytes());
             self.end(connection);
         }
     }
@@ -99,7 +99,7 @@ impl Shard {
         // A read-write server says so, whatever the client asked for.
         let read_only = read_only.map(|_| false);
         let response = ConnectResponse { timeout_ms, session_id: session, passwd, read_only };
-        frame::put(&mut connection.unsent, &response);
+        frame::put(connection.unsent.end(&mut self.spares), &response);
         connection.traffic.sent += 1;
         self.counters.packets_sent += 1;
         self.mark_dirty(key.index);
@@ -110,7 +110,7 @@ impl Shard {
         let Some(connection) = self.connections.find(key) else { return };
         let Phase::Connecting { read_only } = connection.phase else { return };
         let response = ConnectResponse::expired(read_only.map(|_| false));
-        frame::put(&mut connection.unsent, &response);
+        frame::put(connection.unsent.end(&mut self.spares), &response);
         self.end(key);
     }
 }

@@ -15,6 +15,7 @@ mod mail;
 mod reply;
 mod slab;
 mod survey;
+mod unsent;
 mod watching;
 
 #[cfg(test)]

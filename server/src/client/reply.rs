@@ -91,7 +91,7 @@ impl Shard {
         fill: impl FnOnce(&mut Vec<u8>),
     ) {
         let Some(connection) = self.connections.at_mut(index) else { return };
-        frame::put_with(&mut connection.unsent, |out| {
+        frame::put_with(connection.unsent.end(&mut self.spares), |out| {
             ReplyHeader { xid, zxid, err: 0 }.encode(out);
             fill(out);
         });
@@ -101,7 +101,8 @@ impl Shard {
     /// Queues a refusal.
     pub(super) fn put_error(&mut self, index: u32, xid: Xid, zxid: Zxid, code: ErrorCode) {
         let Some(connection) = self.connections.at_mut(index) else { return };
-        frame::put(&mut connection.unsent, &ReplyHeader { xid, zxid, err: code.code() });
+        let header = ReplyHeader { xid, zxid, err: code.code() };
+        frame::put(connection.unsent.end(&mut self.spares), &header);
         self.mark_dirty(index);
     }
 
@@ -131,15 +132,16 @@ impl Shard {
     }
 
     fn answer_read(&mut self, index: u32, xid: Xid, zxid: Zxid, request: &Request<'_>) {
-        let Self { connections, root, settings, counters, .. } = self;
+        let Self { connections, root, settings, counters, spares, .. } = self;
         let Some(connection) = connections.at_mut(index) else { return };
         let caller = Caller { session: connection.session, ids: &connection.ids };
-        let body_start = connection.unsent.len() + frame::LENGTH_BYTES + REPLY_HEADER_BYTES;
-        let result = put_framed(&mut connection.unsent, xid, zxid, |out| {
+        let out = connection.unsent.end(spares);
+        let body_start = out.len() + frame::LENGTH_BYTES + REPLY_HEADER_BYTES;
+        let result = put_framed(out, xid, zxid, |out| {
             read::answer(root.view(), &settings.rules, &caller, request, out)
         });
         if result.is_ok() {
-            count_read(&mut counters.namespaces, request, &connection.unsent[body_start..]);
+            count_read(&mut counters.namespaces, request, &out[body_start..]);
         }
         self.mark_dirty(index);
         self.arm(index, request, result);
@@ -173,7 +175,7 @@ impl Shard {
     }
 
     fn unsent_len(&self, index: u32) -> usize {
-        self.connections.at(index).map_or(0, |connection| connection.unsent.len())
+        self.connections.at(index).map_or(0, |connection| connection.unsent.bytes().len())
     }
 
     /// Counts a reply; `before` is what was unsent before it.
@@ -199,7 +201,7 @@ impl Shard {
         let bytes_max = PARKED_OUTPUTS * self.settings.output_bytes_max;
         loop {
             let Some(connection) = self.connections.at_mut(index) else { return };
-            if connection.parked > 0 && connection.unsent_bytes().len() > bytes_max {
+            if connection.parked > 0 && connection.unsent.bytes().len() > bytes_max {
                 tracing::warn!("cutting off {}: it reads too much at once", connection.peer);
                 self.counters.connections_dropped += 1;
                 return self.cut_off_at(index);
@@ -237,9 +239,9 @@ impl Shard {
             }
             Err(code) => Err(*code),
         };
-        let before = connection.unsent.len();
+        let before = connection.unsent.bytes().len();
         // A refused write was counted by its transaction; the client learns the code.
-        let _refused = put_framed(&mut connection.unsent, xid, entry.zxid, fill);
+        let _refused = put_framed(connection.unsent.end(&mut self.spares), xid, entry.zxid, fill);
         self.mark_dirty(key.index);
         self.answered(key.index, before, Answered { op, xid, zxid: entry.zxid, since_us });
     }

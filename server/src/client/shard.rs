@@ -24,6 +24,7 @@ use crate::admin::metrics::ShardCounters;
 use crate::client::connection::{Connection, Phase, Slot};
 use crate::client::password::SessionSecret;
 use crate::client::slab::Slab;
+use crate::client::unsent::Spares;
 use crate::sequencer::Now;
 use crate::sequencer::message::{ConnectionKey, ToSequencer, ToShard};
 use crate::sequencer::publication::{Answer, Entry, Publication};
@@ -77,6 +78,7 @@ pub struct Shard {
     pub(crate) watches: WatchTable,
     /// Scratch: the frame of the event being told.
     pub(crate) event: Vec<u8>,
+    pub(super) spares: Spares,
     /// Sessions heard from since the last hand-over.
     touched: Vec<(SessionId, i32)>,
     touched_connections: Vec<u32>,
@@ -106,6 +108,7 @@ impl Shard {
             outstanding: 0,
             watches: WatchTable::default(),
             event: Vec::new(),
+            spares: Spares::default(),
             touched: Vec::new(),
             touched_connections: Vec::new(),
             outbox: Vec::new(),
@@ -245,7 +248,7 @@ impl Shard {
     /// Ends a connection at once: what is queued on it is not waited for.
     pub fn cut_off(&mut self, key: ConnectionKey) {
         if let Some(connection) = self.connections.find(key) {
-            self.outstanding -= connection.cut_off();
+            self.outstanding -= connection.cut_off(&mut self.spares);
             self.dirty.push(key.index);
         }
     }
@@ -342,13 +345,13 @@ impl Shard {
     /// Bytes of this connection that the socket has not taken; `None` once it is gone.
     pub fn unsent(&self, key: ConnectionKey) -> Option<&[u8]> {
         let connection = self.connections.at(key.index)?;
-        (connection.generation == key.generation).then(|| connection.unsent_bytes())
+        (connection.generation == key.generation).then(|| connection.unsent.bytes())
     }
 
     /// The socket took `count` bytes.
     pub fn took(&mut self, key: ConnectionKey, count: usize) {
         if let Some(connection) = self.connections.find(key) {
-            connection.took(count);
+            connection.unsent.took(count, &mut self.spares);
         }
     }
 

@@ -89,7 +89,7 @@ fn report(connection: &Connection) -> ConnectionReport {
     ConnectionReport {
         remote: connection.peer,
         reading: connection.wants_bytes() && !matches!(connection.phase, Phase::Connecting { .. }),
-        writing: !connection.unsent_bytes().is_empty(),
+        writing: !connection.unsent.bytes().is_empty(),
         outstanding_requests: connection.slots.len(),
         packets_received: traffic.received,
         packets_sent: traffic.sent,

@@ -14,12 +14,23 @@ use menagerie_wire::{ErrorCode, Xid, Zxid};
 
 use crate::client::connection::{Connection, Phase};
 use crate::client::shard::Shard;
+use crate::client::unsent::Spares;
 use crate::watch::{ConnId, Fired, WatchKind, encode_event, rearm};
 
 impl Shard {
     /// Tells the watchers of one change.
     pub(super) fn on_change(&mut self, zxid: Zxid, change: &Change) {
-        let Self { watches, connections, dirty, event, settings, counters, outstanding, .. } = self;
+        let Self {
+            watches,
+            connections,
+            dirty,
+            event,
+            spares,
+            settings,
+            counters,
+            outstanding,
+            ..
+        } = self;
         let tell = |fired: Fired<'_>| {
             event.clear();
             encode_event(event, zxid, fired.kind, fired.path);
@@ -36,11 +47,11 @@ impl Shard {
                     continue;
                 }
                 if open || access::may_read(acl, &connection.ids) {
-                    if push_event(connection, event, settings.output_bytes_max) {
+                    if push_event(connection, spares, event, settings.output_bytes_max) {
                         told += 1;
                     } else {
                         counters.connections_dropped += 1;
-                        *outstanding -= connection.cut_off();
+                        *outstanding -= connection.cut_off(spares);
                     }
                     dirty.push(index);
                 }
@@ -118,7 +129,7 @@ impl Shard {
     /// neither told of nor watched (Apache tells: CVE-2024-23944 in another place).
     fn set_watches(&mut self, index: u32, request: &Request<'_>) {
         let Request::SetWatches(set) = request else { return };
-        let Self { watches, connections, root, settings, event, .. } = self;
+        let Self { watches, connections, root, settings, event, spares, .. } = self;
         let Some(connection) = connections.at_mut(index) else { return };
         let view = root.view();
         let may_read = |path: &str| {
@@ -135,7 +146,7 @@ impl Shard {
         };
         let stat = |path: &str| view.node(path).map(|node| node.stat());
         let result = rearm(watches, ConnId::new(index), set, stat, fire);
-        connection.unsent.extend_from_slice(event);
+        connection.unsent.end(spares).extend_from_slice(event);
         if result.is_err() {
             self.end_for_watching_too_much(index);
         }
@@ -143,16 +154,21 @@ impl Shard {
 }
 
 /// Queues an event; false when the connection is to be cut off instead.
-fn push_event(connection: &mut Connection, event: &[u8], unsent_bytes_max: usize) -> bool {
-    if connection.unsent_bytes().len() + event.len() > unsent_bytes_max {
+fn push_event(
+    connection: &mut Connection,
+    spares: &mut Spares,
+    event: &[u8],
+    unsent_bytes_max: usize,
+) -> bool {
+    if connection.unsent.bytes().len() + event.len() > unsent_bytes_max {
         tracing::warn!(
             "cutting off {}: it does not read, {} bytes of replies and events wait for it",
             connection.peer,
-            connection.unsent_bytes().len()
+            connection.unsent.bytes().len()
         );
         return false;
     }
-    connection.unsent.extend_from_slice(event);
+    connection.unsent.end(spares).extend_from_slice(event);
     connection.traffic.sent += 1;
     true
 }
