@@ -16,7 +16,7 @@ use menagerie_engine::restore::{DigestMismatch, Restore};
 use menagerie_engine::tree::Root;
 use menagerie_engine::txn::Rules;
 use menagerie_engine::wal::{SegmentPool, WalError, Writer};
-use menagerie_replication::{HistoryLimits, Link, Membership, Recovered, Settings, Timeouts};
+use menagerie_replication::{HistoryLimits, Link, Membership, Recovered, Role, Settings, Timeouts};
 use menagerie_wire::{Epoch, ServerId, Zxid, frame};
 use thiserror::Error;
 
@@ -115,6 +115,9 @@ pub(super) struct Process {
     pub(super) work: DiskWork,
     /// When the commit of the log was begun that is under way.
     pub(super) commit_since_us: u64,
+    /// Whether it has led since the log was last written, though it may not lead any more: who
+    /// wakes from a pause proposes what it finds, and finds that nobody follows it, in one turn.
+    pub(super) led: bool,
     pub(super) doors: Doors,
     /// The quorum port: whether it is open, and its connections.
     pub(super) listening: bool,
@@ -194,6 +197,7 @@ impl Process {
             writer: Some(writer),
             work: DiskWork::default(),
             commit_since_us: u64::MAX,
+            led: false,
             doors: Doors::default(),
             listening: false,
             links: BTreeMap::new(),
@@ -209,6 +213,10 @@ impl Process {
             shown: Zxid(-1),
         };
         Ok((process, recovered))
+    }
+
+    pub(super) fn leads(&self) -> bool {
+        self.sequencer.node().role() == Role::Leading
     }
 
     /// A leader whose disk stands still must not lead on.

@@ -352,6 +352,8 @@ impl World {
     /// A process is told. False when it ended of it.
     fn take(&mut self, id: ServerId, input: Input) -> bool {
         let now = self.node_now(id);
+        let process = self.process(id);
+        process.led |= process.leads();
         self.trace.note(self.now_us, &[id.0 as u64, input.kind()], || format!("{id} {input:?}"));
         let done = match input {
             Input::LogDone => self.log_done(id),

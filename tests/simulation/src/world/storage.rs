@@ -13,7 +13,7 @@ use menagerie::store::{HistoryNumber, StoreError};
 use menagerie_engine::snapshot::Pace;
 use menagerie_engine::tree::{Root, Tree};
 use menagerie_engine::wal::purge::Retention;
-use menagerie_replication::{Epochs, Event, Link, Role};
+use menagerie_replication::{Epochs, Event, Link};
 use menagerie_wire::{ServerId, Zxid};
 
 use super::machine::{Process, StartError};
@@ -174,7 +174,7 @@ impl World {
         let now_us = self.now_us;
         let process = self.process(id);
         let appends = std::mem::take(&mut process.out.appends);
-        let leads = process.sequencer.node().role() == Role::Leading;
+        let led = std::mem::take(&mut process.led) | process.leads();
         let Some(writer) = &mut process.writer else {
             assert!(appends.is_empty(), "{id} appends to a log that is being replaced");
             return Ok(());
@@ -189,7 +189,7 @@ impl World {
             process.commit_since_us = now_us;
         }
         for (zxid, txn) in &appends {
-            self.observer.on_append(id, *zxid, txn, leads);
+            self.observer.on_append(id, *zxid, txn, led);
             self.trace.bytes(txn);
         }
         if starts && self.is(Mutant::AckBeforeSync) {
