@@ -36,7 +36,10 @@ pub(crate) enum State {
     /// Recovery is not over.
     Unstarted,
     /// A role has ended, and the disk is not idle yet.
-    Draining,
+    Draining {
+        /// The leader to whom it goes back then, without looking for one.
+        back_to: Option<ServerId>,
+    },
     /// No leader is known; nothing is served.
     Looking,
     /// As follower or observer.
@@ -97,7 +100,9 @@ impl Node {
             State::Following(following) if following.observer => Role::Observing,
             State::Following(_) => Role::Following,
             State::Leading(_) => Role::Leading,
-            State::Unstarted | State::Draining | State::Looking | State::Halted => Role::Looking,
+            State::Unstarted | State::Draining { .. } | State::Looking | State::Halted => {
+                Role::Looking
+            }
         }
     }
 
@@ -276,10 +281,15 @@ impl Node {
     }
 
     fn on_drained(&mut self, generation: u64, last_logged: Zxid, epochs: Epochs) {
-        assert!(matches!(self.state, State::Draining), "only a role that ended is drained");
+        let State::Draining { back_to } = self.state else {
+            panic!("only a role that ended is drained")
+        };
         assert!(generation == self.generation, "drain {generation} of {}", self.generation);
         self.member.log.on_drained(last_logged, epochs);
-        self.look();
+        match back_to {
+            None => self.look(),
+            Some(leader) => self.follow(leader),
+        }
     }
 
     fn look(&mut self) {
@@ -298,24 +308,27 @@ impl Node {
         let Some(vote) = won else { return };
         let member = &mut self.member;
         member.end_search(vote);
-        let leads = vote.leader == member.settings.id;
-        if leads && member.diverged {
+        if vote.leader != member.settings.id {
+            return self.follow(vote.leader);
+        }
+        if member.diverged {
             // The vote is right, as the log is. What would be made of the tree is not.
             return self.leave(Departure::Unfit);
         }
-        self.state = if leads {
-            // What was not to be cut is what all others get now.
-            member.uncut = false;
-            State::Leading(Box::new(Leading::elected(member)))
-        } else {
-            State::Following(Box::new(Following::elected(member, vote.leader)))
-        };
+        // What was not to be cut is what all others get now.
+        member.uncut = false;
+        self.state = State::Leading(Box::new(Leading::elected(member)));
+    }
+
+    fn follow(&mut self, leader: ServerId) {
+        let following = Following::elected(&mut self.member, leader);
+        self.state = State::Following(Box::new(following));
     }
 
     fn on_notified(&mut self, from: ServerId, heard: Heard) -> Outcome {
         let member = &mut self.member;
         match &mut self.state {
-            State::Unstarted | State::Draining => member.keep_word(from, heard),
+            State::Unstarted | State::Draining { .. } => member.keep_word(from, heard),
             State::Looking => {
                 let won = member.on_notification(from, heard);
                 self.elected(won);
@@ -416,7 +429,7 @@ impl Node {
             fx.push(Effect::Halt);
             return;
         }
-        self.state = State::Draining;
+        self.state = State::Draining { back_to: back_to(reason) };
         self.generation += 1;
         fx.push(Effect::Drain { generation: self.generation });
     }
@@ -428,6 +441,16 @@ impl Node {
             State::Leading(leading) => Some(leading.epoch),
             _ => None,
         }
+    }
+}
+
+/// Whom a learner that could not cut its log asks for a snapshot instead. In the reign that it has
+/// just voted for it need not say what it has; in the next one it would have to, and be told to cut
+/// again, and where its vote is needed there would be one reign after the other without end.
+const fn back_to(reason: Departure) -> Option<ServerId> {
+    match reason {
+        Departure::CannotCut(leader, _) => Some(leader),
+        _ => None,
     }
 }
 

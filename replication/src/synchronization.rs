@@ -29,8 +29,9 @@
 //!
 //! The learner may not be able to cut: before a reign is established its leader sends all that it
 //! has, and what came so as a snapshot may be more than the next leader has. It keeps what it has,
-//! votes with it, and leaves; once its vote is given it claims to have nothing, and gets a SNAP
-//! (see `discovery.rs`). Apache's ends its process, and finds the same at the next start.
+//! leaves, and comes straight back: as its vote in this reign is given, it claims to have nothing,
+//! and gets a SNAP (see `discovery.rs`). Apache's ends its process, and finds the same at the next
+//! start.
 //!
 //! Facts: ZooKeeper `LearnerHandler.syncFollower`, `queueCommittedProposals`,
 //! `Leader.startForwarding`, `Learner.syncWithLeader`.

@@ -151,7 +151,10 @@ pub(super) fn node(print: &mut Print<'_>, node: &Node) {
     self::member(print, member);
     match state {
         State::Unstarted | State::Halted => unreachable!("it was started, and no disk fails"),
-        State::Draining => print.word(1),
+        State::Draining { back_to } => {
+            print.word(1);
+            print.option(*back_to, Print::id);
+        }
         State::Looking => print.word(2),
         State::Following(state) => {
             print.word(3);
