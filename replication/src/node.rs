@@ -444,12 +444,13 @@ impl Node {
     }
 }
 
-/// Whom a learner that could not cut its log asks for a snapshot instead. In the reign that it has
-/// just voted for it need not say what it has; in the next one it would have to, and be told to cut
-/// again, and where its vote is needed there would be one reign after the other without end.
+/// Whom a learner asks for the snapshot that it cannot do without: its log could not be cut, or its
+/// tree is wrong. In the reign that it has voted for it need not say again what it has; in the next
+/// one it would have to, and where its vote is needed for that there would be one reign after the
+/// other without end.
 const fn back_to(reason: Departure) -> Option<ServerId> {
     match reason {
-        Departure::CannotCut(leader, _) => Some(leader),
+        Departure::CannotCut(leader, _) | Departure::Diverged(leader) => Some(leader),
         _ => None,
     }
 }

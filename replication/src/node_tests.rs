@@ -89,6 +89,12 @@ const DIVERGED: &str = "
     diverged
     drained 1 2:1 2 2
 ";
+/// Its leader is gone when it comes back.
+const ORPHANED: &str = "
+    connected 3 L9
+    closed L9
+    drained 2 2:1 2 2
+";
 
 #[test]
 fn a_learner_whose_tree_differs_leaves_and_comes_back_by_a_snapshot() {
@@ -107,12 +113,10 @@ fn a_learner_whose_tree_differs_leaves_and_comes_back_by_a_snapshot() {
           drain 1
         ",
     );
-    script.play_all("drained 1 2:1 2 2");
     assert!(script.node.is_diverged());
     script.check(
         "
-        vote 3 LEADING for 3 1:5 r1 e2
-        vote 2 FOLLOWING for 3 1:5 r1 e2
+        drained 1 2:1 2 2
           connect 3
         connected 3 L2
           send L2 FOLLOWERINFO 1 accepted 2
@@ -141,7 +145,7 @@ fn a_learner_whose_tree_differs_leaves_and_comes_back_by_a_snapshot() {
 /// all states found.
 #[test]
 fn a_learner_whose_tree_differs_votes_with_its_log_and_serves_only_after_a_snapshot() {
-    let mut script = after(1, &[ACCEPTED, FOLLOWING, DIVERGED]);
+    let mut script = after(1, &[ACCEPTED, FOLLOWING, DIVERGED, ORPHANED]);
     script.play_all("vote 2 LEADING for 2 2:1 r2 e2\nvote 3 FOLLOWING for 2 2:1 r2 e2");
     script.check(
         "
@@ -159,13 +163,9 @@ fn a_learner_whose_tree_differs_votes_with_its_log_and_serves_only_after_a_snaps
         recv L2 UPTODATE
           stop serving: the tree is not what leader 2 has
           close L2
-          drain 2
-        ",
-    );
-    script.play_all("drained 2 2:1 3 3");
-    script.play_all("vote 2 LEADING for 2 2:1 r2 e3\nvote 3 FOLLOWING for 2 2:1 r2 e3");
-    script.check(
-        "
+          drain 3
+        drained 3 2:1 3 3
+          connect 2
         connected 2 L3
           send L3 FOLLOWERINFO 1 accepted 3
         recv L3 LEADERINFO 3
@@ -176,7 +176,7 @@ fn a_learner_whose_tree_differs_votes_with_its_log_and_serves_only_after_a_snaps
 
 #[test]
 fn nobody_learns_from_a_tree_that_is_wrong() {
-    let mut script = after(1, &[ACCEPTED, FOLLOWING, DIVERGED]);
+    let mut script = after(1, &[ACCEPTED, FOLLOWING, DIVERGED, ORPHANED]);
     script.check(
         "
         vote 2 LOOKING for 1 2:1 r2 e2

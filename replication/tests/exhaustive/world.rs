@@ -494,7 +494,13 @@ impl World {
 
     fn connect(&mut self, at: usize, leader: ServerId) {
         let to = (0..3).find(|to| id(*to) == leader).expect("a member");
-        assert!(self.hosts[to].listening, "only those who listen are joined");
+        if !self.hosts[to].listening {
+            // It has led until now. Without time all attempts fail at once.
+            for _ in 0..Timeouts::default().connect_attempts_max {
+                self.step(at, Event::ConnectFailed { leader });
+            }
+            return;
+        }
         let links = (0..).map(|nth| link_of(at, to, nth));
         let link = links.into_iter().find(|link| !self.is_used(*link)).expect("a free link");
         self.host(at).ends.insert(link, to);
