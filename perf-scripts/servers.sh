@@ -58,7 +58,7 @@ answers() { # PORT
     { exec 3<>"/dev/tcp/127.0.0.1/$1" && printf srvr >&3 && read -r -t 5 line <&3; } 2>/dev/null ||
         true
     { exec 3>&-; } 2>/dev/null || true
-    [[ "$line" == "Zookeeper version"* ]]
+    [[ "$line" == "Zookeeper version"* || "$line" == "Mode:"* ]]
 }
 
 start() { # KIND [LINE…]

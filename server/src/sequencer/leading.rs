@@ -125,6 +125,21 @@ impl Sequencer {
         self.deferred.push_back((self.last_prepared, answered));
     }
 
+    /// The session of a client that moves may have expired while the answer waited. Its end is
+    /// waited for too, and then it is refused.
+    pub(super) fn look_again(&mut self, event: Event) -> Option<Event> {
+        match event {
+            Event::RevalidateAnswered { link, session, valid: true }
+                if self.tree.view().session(session).is_none() =>
+            {
+                let answered = Event::RevalidateAnswered { link, session, valid: false };
+                self.deferred.push_back((self.last_prepared, answered));
+                None
+            }
+            event => Some(event),
+        }
+    }
+
     pub(super) fn delete_due(&mut self) {
         let now = self.now;
         for path in self.cleaner.due(self.tree.view(), &self.settings.rules, now) {

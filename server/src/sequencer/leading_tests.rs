@@ -191,3 +191,16 @@ fn a_move_that_waits_for_a_commit_holds_up_no_follower_that_is_to_make_it() {
     leader.sequencer.tail.forget_to(zxid);
     assert_eq!(leader.sequencer.take_deferred(), Some(answer(false)));
 }
+
+#[test]
+fn a_move_whose_session_ends_while_it_waits_is_refused_behind_that_end() {
+    let mut leader = Leader::new();
+    let session = leader.session(1);
+    let answer = |valid| Event::RevalidateAnswered { link: LEARNER, session, valid };
+    assert_eq!(leader.sequencer.look_again(answer(true)), Some(answer(true)));
+    leader.forwarded(session, 7, OpCode::CloseSession, &[]);
+    assert_eq!(leader.sequencer.look_again(answer(true)), None);
+    let end = leader.sequencer.committed().last_zxid();
+    assert_eq!(leader.sequencer.deferred, [(end, answer(false))]);
+    assert_eq!(leader.sequencer.look_again(answer(false)), Some(answer(false)));
+}

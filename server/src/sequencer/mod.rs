@@ -391,7 +391,7 @@ impl Sequencer {
                     self.on_request(message, out);
                 }
             }
-            if let Some(event) = deferred {
+            if let Some(event) = deferred.and_then(|event| self.look_again(event)) {
                 self.step(event);
             }
             self.carry_out(out);

@@ -14,7 +14,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use menagerie_wire::{SessionId, Zxid};
+use menagerie_wire::{ErrorCode, SessionId, Zxid};
 
 use crate::history::{
     Change, ChangeKind, CreateMode, Found, History, NodeStat, OpIndex, Request, Session, Sight,
@@ -136,7 +136,10 @@ fn ephemerals(history: &History, settings: &Settings) -> Vec<Violation> {
 fn alive_at(history: &History) -> BTreeMap<SessionId, (Zxid, OpIndex)> {
     let mut alive = BTreeMap::new();
     for (index, operation) in history.operations.iter().enumerate() {
-        let is_alive = operation.reply().is_some() && operation.request != Request::CloseSession;
+        // A multi whose session is over is answered too: its parts say so.
+        let is_over = operation.request == Request::CloseSession
+            || operation.refused() == Some(ErrorCode::SessionExpired.code());
+        let is_alive = operation.reply().is_some() && !is_over;
         if let Some(zxid) = operation.zxid().filter(|_| is_alive) {
             let newest = alive.entry(operation.session).or_insert((zxid, index));
             *newest = (*newest).max((zxid, index));

@@ -4,11 +4,12 @@ use menagerie_wire::SessionId;
 
 use super::{Bad, Good};
 use crate::history::script::{
-    Script, TIMEOUT_MS, create, created, creation, delete, get, set, stat,
+    Script, TIMEOUT_MS, create, created, creation, delete, get, set, setting, stat,
 };
 use crate::history::{CreateMode, NodeStat, Reply, Request};
 
 const SESSION: &str = "session_safety";
+const SESSION_EXPIRED: i32 = -112;
 
 fn make_ephemeral(s: &mut Script, client: u32, path: &str, zxid: i64) {
     let creation = creation(path, "x", CreateMode::Ephemeral, false);
@@ -113,6 +114,16 @@ pub(super) const BAD: &[Bad] = &[
 ];
 
 pub(super) const GOOD: &[Good] = &[
+    ("a multi is told that its session is over", || {
+        let mut s = Script::with(2);
+        make_ephemeral(&mut s, 1, "/e", 1);
+        let multi =
+            s.begin(1, Request::Multi(vec![setting("/e", "1", -1), setting("/e", "2", -1)]));
+        s.wait_ms(TIMEOUT_MS);
+        s.get_nothing(2, "/e", 2);
+        s.end(multi, 3, Ok(Reply::Parts(vec![Err(SESSION_EXPIRED), Err(-2)])));
+        s
+    }),
     ("a lagging server shows an ephemeral whose session is closed", || {
         let mut s = Script::with(2);
         make_ephemeral(&mut s, 1, "/e", 1);
