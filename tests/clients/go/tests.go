@@ -187,6 +187,9 @@ func ephemerals(s *stage) {
 	other := s.client(sessionTimeout)
 	e, err := other.Create(s.path("e"), nil, zk.FlagEphemeral, world)
 	check(err)
+	// The client of another member may be shown it later.
+	_, err = s.conn.Sync(e)
+	check(err)
 	_, stat, gone, err := s.conn.ExistsW(e)
 	check(err)
 	equal(stat.EphemeralOwner, other.SessionID())
@@ -197,6 +200,8 @@ func ephemerals(s *stage) {
 func expiry(s *stage) {
 	other := s.client(4 * time.Second)
 	e, err := other.Create(s.path("e"), nil, zk.FlagEphemeral, world)
+	check(err)
+	_, err = s.conn.Sync(e)
 	check(err)
 	_, _, gone, err := s.conn.ExistsW(e)
 	check(err)
