@@ -73,6 +73,21 @@ impl DiskWork {
     }
 }
 
+impl DiskWork {
+    /// A role is over: no snapshot is waited for any more, even one whose link ended before it was
+    /// asked for.
+    fn give_up(&mut self) {
+        let Self { queue, received, begun, .. } = self;
+        let mut index = 0;
+        queue.retain(|(_, job)| {
+            index += 1;
+            let waits = |link: &Link| !received.iter().any(|(l, _)| l == link);
+            let is_vain = matches!(job, Job::ReceiveSnapshot { link, .. } if waits(link));
+            index <= usize::from(*begun) || !is_vain
+        });
+    }
+}
+
 impl Process {
     /// Whether the first job of the queue may begin.
     fn is_due(&self, mutant: Option<Mutant>) -> bool {
@@ -223,6 +238,9 @@ impl World {
                 job => {
                     let process = self.process(id);
                     let last = process.writer.as_ref().map_or(Zxid::ZERO, |w| w.last_zxid());
+                    if matches!(job, Job::Drain { .. }) {
+                        process.work.give_up();
+                    }
                     process.work.queue.push_back((last, job));
                 }
             }
