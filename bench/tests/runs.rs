@@ -62,6 +62,8 @@ fn a_server_that_goes_away_fails_the_run() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap().to_string();
     let server = std::thread::spawn(move || {
+        // It goes away when all sessions are open.
+        let mut sockets = Vec::new();
         for _ in 0..4 {
             let (mut socket, _) = listener.accept().unwrap();
             let response = ConnectResponse {
@@ -74,6 +76,7 @@ fn a_server_that_goes_away_fails_the_run() {
             frame::put(&mut bytes, &response);
             socket.read_exact(&mut [0; 49]).unwrap();
             socket.write_all(&bytes).unwrap();
+            sockets.push(socket);
         }
     });
     let output = mixed(&address, &[]);
