@@ -8,7 +8,9 @@
 
 use std::collections::BTreeMap;
 
-use crate::history::{End, History, OpIndex};
+use menagerie_wire::ErrorCode;
+
+use crate::history::{End, History, OpIndex, Operation};
 
 use super::{Settings, Violation};
 
@@ -47,7 +49,11 @@ fn never_recovers(history: &History, healed_ns: u64, recovered_ns: u64) -> Vec<V
             asked.insert(operation.client, index);
         }
     }
-    for operation in history.operations.iter().filter(|operation| operation.reply().is_some()) {
+    // A refusal is an answer like any other, unless it is about the session itself.
+    let lost = [ErrorCode::SessionExpired, ErrorCode::SessionMoved].map(ErrorCode::code);
+    let is_answered =
+        |operation: &&Operation| operation.refused().is_none_or(|it| !lost.contains(&it));
+    for operation in history.operations.iter().filter(is_answered) {
         let returned = operation.returned().map_or(0, |at| at.at_ns);
         if (healed_ns..=recovered_ns).contains(&returned) {
             asked.remove(&operation.client);
