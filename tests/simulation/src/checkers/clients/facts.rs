@@ -35,8 +35,8 @@ pub(super) struct Facts<'h> {
     told_zxids: HashSet<Zxid>,
     /// What changes without an answer, and ends of sessions, may tell.
     possible: HashMap<(EventKind, &'h str), usize>,
-    /// Parents of nodes whose names nobody knows.
-    nameless: HashSet<&'h str>,
+    /// Parents of nodes whose names nobody knows, and how many of those they may have.
+    nameless: HashMap<&'h str, usize>,
 }
 
 impl<'h> Facts<'h> {
@@ -47,7 +47,7 @@ impl<'h> Facts<'h> {
             by_path: HashMap::new(),
             told_zxids: HashSet::new(),
             possible: HashMap::new(),
-            nameless: HashSet::new(),
+            nameless: HashMap::new(),
         };
         for change in &history.changes {
             facts.told_zxids.insert(change.zxid);
@@ -58,7 +58,8 @@ impl<'h> Facts<'h> {
         for change in history.changes.iter().chain(&history.doubtful) {
             let Some(path) = &change.path else {
                 let request = &history.operations[change.op].request;
-                facts.nameless.insert(parent(request.writes()[change.part].path()));
+                let parent = parent(request.writes()[change.part].path());
+                *facts.nameless.entry(parent).or_default() += 1;
                 continue;
             };
             if change.zxid == Zxid::NONE {
@@ -103,9 +104,13 @@ impl<'h> Facts<'h> {
 
     /// How often this may be told to one who wants to hear all.
     pub(super) fn count(&self, fact: &Fact<'_>) -> usize {
-        let perhaps = || self.possible.get(&(fact.kind, fact.path)).copied().unwrap_or(1);
-        let is_known = self.told_zxids.contains(&fact.zxid);
-        if is_known { self.counts.get(fact).copied().unwrap_or(1) } else { perhaps() }
+        if self.told_zxids.contains(&fact.zxid) {
+            return self.counts.get(fact).copied().unwrap_or(1);
+        }
+        let named = self.possible.get(&(fact.kind, fact.path)).copied().unwrap_or_default();
+        let tells_the_parent = fact.kind == EventKind::ChildrenChanged;
+        let nameless = self.nameless.get(fact.path).copied().filter(|_| tells_the_parent);
+        (named + nameless.unwrap_or_default()).max(1)
     }
 
     /// Whether it has happened, or may have.
@@ -117,13 +122,13 @@ impl<'h> Facts<'h> {
         let is_the_server_s = fact.path.starts_with("/zookeeper");
         is_the_server_s
             || self.possible.contains_key(&(fact.kind, fact.path))
-            || self.nameless.contains(fact.path)
+            || self.nameless.contains_key(fact.path)
             || self.may_be_nameless(fact.path)
     }
 
     /// Whether a node may have been made under a name that no reply told.
     pub(super) fn may_be_nameless(&self, path: &str) -> bool {
-        self.nameless.contains(parent(path))
+        self.nameless.contains_key(parent(path))
     }
 
     /// Whether one of `kinds` is known of a path above `from`, up to `to`.
@@ -141,7 +146,7 @@ impl<'h> Facts<'h> {
 
     /// Whether children of a path may have changed without a fact.
     pub(super) fn may_change_children(&self, path: &str) -> bool {
-        self.nameless.contains(path)
+        self.nameless.contains_key(path)
             || self.possible.contains_key(&(EventKind::ChildrenChanged, path))
     }
 }

@@ -160,7 +160,7 @@ impl<'h> Replay<'h> {
         let asked = self.watched.fire(*kind, path, *zxid);
         let told = self.told.entry(fact).or_default();
         *told += 1;
-        if *told > self.facts.count(&fact).max(1) {
+        if *told > self.facts.count(&fact) {
             self.fault(format!("{fact} is told again"), vec![]);
         } else if !asked {
             self.fault(format!("{fact} is told, and nobody asked"), vec![]);

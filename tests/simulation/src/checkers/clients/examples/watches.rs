@@ -48,7 +48,27 @@ fn set_watches(seen: i64, data: &[&str], exist: &[&str], child: &[&str]) -> Requ
     }
 }
 
+/// Client 1 makes two children in turn, its end deletes both; it never hears of the second's name.
+fn end_of_a_nameless_child() -> Script {
+    let mut s = with_node();
+    let creation = || creation("/a/s", "x", CreateMode::Ephemeral, true);
+    s.done(1, Request::Write(creation()), 2, created("/a/s0000000000"));
+    s.lose(1, Request::Write(creation()));
+    ping(&mut s, 3);
+    add_watch(&mut s, "/a", false, 3);
+    s.done(1, Request::CloseSession, 4, Reply::Done);
+    s.event(2, 4, ChildrenChanged, "/a");
+    s.event(2, 4, ChildrenChanged, "/a");
+    s
+}
+
 pub(super) const BAD: &[Bad] = &[
+    ("two children end, and a third is told", WATCH, || {
+        let mut s = end_of_a_nameless_child();
+        s.event(2, 4, ChildrenChanged, "/a");
+        ping(&mut s, 4);
+        s
+    }),
     ("an event is lost", WATCH, || {
         let mut s = with_node();
         watch_data(&mut s, 1);
@@ -352,6 +372,11 @@ pub(super) const GOOD: &[Good] = &[
         s.done(1, Request::CloseSession, 3, Reply::Done);
         s.event(2, 3, ChildrenChanged, "/a");
         ping(&mut s, 3);
+        s
+    }),
+    ("the end of a child whose name no reply told", || {
+        let mut s = end_of_a_nameless_child();
+        ping(&mut s, 4);
         s
     }),
     ("an event that did not come before the end", || {
