@@ -19,6 +19,7 @@ use menagerie_wire::{ErrorCode, OpCode, Reader, SessionId, Xid, Zxid};
 use super::message::{ConnectionKey, ToSequencer, ToShard, Write};
 use super::owners::{Claim, Owner};
 use super::publication::{Answer, Entry};
+use super::strangers::Stranger;
 use super::{Output, Part, Sequencer};
 
 /// Who is told of a transaction.
@@ -117,7 +118,10 @@ impl Sequencer {
         let awake_ms = self.awake_ms();
         let valid = self.tree.view().session(session).is_some()
             && self.expiry.touch(session, timeout_ms, awake_ms);
-        if valid && let Some(old) = self.owners.take_over(session, Owner::at(link)) {
+        if !valid {
+            return self.doubt(Stranger::Elsewhere(link, session));
+        }
+        if let Some(old) = self.owners.take_over(session, Owner::at(link)) {
             out.tell(old.shard, ToShard::Evict { connection: old });
         }
         // Behind what the session asked for elsewhere: it is told apart from what it asks for next.
@@ -132,8 +136,7 @@ impl Sequencer {
             Event::RevalidateAnswered { link, session, valid: true }
                 if self.tree.view().session(session).is_none() =>
             {
-                let answered = Event::RevalidateAnswered { link, session, valid: false };
-                self.deferred.push_back((self.last_prepared, answered));
+                self.doubt(Stranger::Elsewhere(link, session));
                 None
             }
             event => Some(event),

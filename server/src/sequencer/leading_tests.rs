@@ -193,14 +193,27 @@ fn a_move_that_waits_for_a_commit_holds_up_no_follower_that_is_to_make_it() {
 }
 
 #[test]
-fn a_move_whose_session_ends_while_it_waits_is_refused_behind_that_end() {
+fn a_move_whose_session_ends_while_it_waits_is_refused() {
     let mut leader = Leader::new();
     let session = leader.session(1);
     let answer = |valid| Event::RevalidateAnswered { link: LEARNER, session, valid };
     assert_eq!(leader.sequencer.look_again(answer(true)), Some(answer(true)));
     leader.forwarded(session, 7, OpCode::CloseSession, &[]);
-    assert_eq!(leader.sequencer.look_again(answer(true)), None);
-    let end = leader.sequencer.committed().last_zxid();
-    assert_eq!(leader.sequencer.deferred, [(end, answer(false))]);
-    assert_eq!(leader.sequencer.look_again(answer(false)), Some(answer(false)));
+    leader.sequencer.deferred.push_back((Zxid::ZERO, answer(true)));
+    leader.settle();
+    let refused = Packet::Revalidated { session, valid: false };
+    assert_eq!(leader.said.last(), Some(&refused));
+}
+
+#[test]
+fn a_session_that_is_unknown_is_refused_here_and_elsewhere() {
+    let mut leader = Leader::new();
+    let session = SessionId(7);
+    leader.hear(Packet::Revalidate(Touch { session, timeout_ms: TIMEOUT_MS }));
+    let refused = Packet::Revalidated { session, valid: false };
+    assert_eq!(leader.said.last(), Some(&refused));
+    let ids = Box::new([access::ip_identity(Ipv4Addr::LOCALHOST.into())]);
+    let timeout_ms = TIMEOUT_MS;
+    leader.message(ToSequencer::Resume { connection: HERE, session, timeout_ms, ids });
+    assert!(matches!(leader.told.last(), Some(ToShard::Refused { connection: HERE })));
 }

@@ -32,6 +32,7 @@ mod prepared;
 mod roles;
 mod session_ids;
 mod sessions;
+mod strangers;
 mod syncs;
 mod tail;
 #[cfg(test)]
@@ -63,6 +64,7 @@ use prepared::Prepared;
 use publication::{Publication, Run};
 use session_ids::SessionIds;
 use standing::{Career, Standing, count};
+use strangers::Strangers;
 use syncs::{Syncs, Waiting};
 use tail::Tail;
 
@@ -141,6 +143,7 @@ pub struct Sequencer {
     tail: Tail,
     published: u64,
     syncs: Syncs,
+    strangers: Strangers,
     owners: Owners,
     session_ids: SessionIds,
     pub counters: WriteCounters,
@@ -217,6 +220,7 @@ impl Sequencer {
             tail: Tail::default(),
             published: 0,
             syncs: Syncs::default(),
+            strangers: Strangers::default(),
             owners: Owners::default(),
             session_ids: SessionIds::new(settings.server, now.wall_ms),
             counters: WriteCounters::default(),
@@ -381,8 +385,9 @@ impl Sequencer {
                 return;
             }
             let ended = self.syncs.take_ended();
+            let strangers = self.strangers.take_confirmed();
             let deferred = self.take_deferred();
-            if ended.is_empty() && deferred.is_none() {
+            if ended.is_empty() && strangers.is_empty() && deferred.is_none() {
                 return;
             }
             for Waiting { connection, held, .. } in ended {
@@ -390,6 +395,9 @@ impl Sequencer {
                 for message in held {
                     self.on_request(message, out);
                 }
+            }
+            for stranger in strangers {
+                self.refuse_stranger(stranger, out);
             }
             if let Some(event) = deferred.and_then(|event| self.look_again(event)) {
                 self.step(event);
@@ -486,6 +494,7 @@ impl Sequencer {
             Effect::Touched { touched } => self.on_touched_elsewhere(&touched),
             Effect::Revalidate { link, touch } => self.on_revalidate(link, touch, out),
             Effect::Revalidated { session, valid } => self.on_revalidated(session, valid, out),
+            Effect::Synced { session: SessionId::NONE, .. } => self.strangers.confirm(),
             Effect::Synced { session, cxid } => self.syncs.end(session, cxid),
         }
     }

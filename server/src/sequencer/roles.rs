@@ -73,6 +73,7 @@ impl Sequencer {
         self.pending.clear();
         self.moving.clear();
         self.syncs.clear();
+        self.strangers.clear();
         self.deferred.clear();
         self.tell_all(&ToShard::StopServing, out);
     }

@@ -20,6 +20,7 @@ use super::leading::Asker;
 use super::message::{ConnectionKey, ToShard};
 use super::owners::Owner;
 use super::publication::Answer;
+use super::strangers::Stranger;
 use super::{Now, Output, Part, Sequencer};
 
 /// Ticks come every 50 ms. When one is so late, the server was stopped or starved, and its clients
@@ -132,12 +133,11 @@ impl Sequencer {
         if self.tree.view().session(session).is_none() {
             // While its end is not committed, the next leader may still let it live.
             let ending = self.committed.view().session(session).is_some();
-            let word = if ending {
-                ToShard::Evict { connection }
+            if ending {
+                out.tell(shard, ToShard::Evict { connection });
             } else {
-                ToShard::Refused { connection }
-            };
-            out.tell(shard, word);
+                self.doubt(Stranger::Client(connection));
+            }
             return;
         }
         if let Some(old) = self.owners.take_over(session, Owner::here(connection, ids)) {

@@ -110,6 +110,8 @@ flaws! {
     TouchesOfLearnersLost: "X9", "server/src/sequencer/sessions.rs";
     /// A client that has moved is overtaken by its own older requests.
     SessionMovedUnchecked: "SESSIONMOVED", "server/src/sequencer/leading.rs";
+    /// A session is called expired without asking a quorum whether there is a newer leader.
+    RefusesWithoutQuorum: "ZK-1675", "server/src/sequencer/strangers.rs";
     /// What changed while a client was away is not told.
     SetWatchesForgets: "ZK-1412", "server/src/watch/rearm.rs";
 }

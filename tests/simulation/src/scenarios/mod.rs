@@ -86,6 +86,7 @@ pub fn of_flaw(flaw: Flaw) -> (&'static str, fn()) {
         Flaw::SessionsNotInherited => "sessions_of_a_new_leader",
         Flaw::TouchesOfLearnersLost => "idle_clients_of_followers_live",
         Flaw::SessionMovedUnchecked => "session_moved_with_writes_under_way",
+        Flaw::RefusesWithoutQuorum => "session_of_the_next_leader_at_the_old_side",
         Flaw::SetWatchesForgets => "zk_1412_watches_are_told_on_reconnect",
     };
     *ALL.iter().find(|(script, _)| *script == name).expect("a script of the list")
@@ -173,6 +174,7 @@ scripts! {
         zk_1777_expiry_while_writes_are_under_way
         keeper_65198_writes_behind_an_expiry
         session_moved_with_writes_under_way
+        session_of_the_next_leader_at_the_old_side
         session_moved_and_gone_with_writes_under_way
         session_moved_back_in_front_of_its_writes
         answers_after_a_move

@@ -71,6 +71,33 @@ pub(super) fn zk_1777_expiry_while_writes_are_under_way() {
     stage.end();
 }
 
+/// A leader that was replaced, and does not know it yet, calls no session expired that began under
+/// the next one: not at a client of its own, nor of a follower that was cut off with it.
+pub(super) fn session_of_the_next_leader_at_the_old_side() {
+    for through_follower in [false, true] {
+        let plan = Plan { voters: 5, session_timeout_ms: 40_000, ..Plan::calm(5) };
+        let mut stage = Stage::new(plan);
+        let roles = stage.roles();
+        let (old, follower) = (roles[0], roles[1]);
+        for one in [old, follower] {
+            for &other in &roles[2..] {
+                stage.separate(one, other);
+            }
+        }
+        stage.wait("replaced", move |world| {
+            world.leader().is_some_and(|leader| leader != old) && world.machine(old).is_serving()
+        });
+        let client = stage.client_at(roles[2]);
+        let session = stage.client(client).session();
+        stage.move_client(client, if through_follower { follower } else { old });
+        stage.pass_ms(3_000);
+        stage.mend();
+        stage.connected(client);
+        assert_eq!(stage.client(client).session(), session, "it was called expired");
+        stage.end();
+    }
+}
+
 /// Keeper 65198: what a session asked for comes behind its expiry: refused alike on every replica,
 /// after a restart too.
 pub(super) fn keeper_65198_writes_behind_an_expiry() {
