@@ -118,7 +118,7 @@ impl Leading {
             if learner.follower_at(Stage::Live).is_some() {
                 learner.pings_sent += 1;
                 answers_due.insert(*link, learner.pings_sent);
-                m.fx.push(Effect::Send { link: *link, packet: Packet::Ping { zxid } });
+                m.send(*link, Packet::Ping { zxid });
             }
         }
         self.barrier.round = Some(Round { tickets, answers_due });

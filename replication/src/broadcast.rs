@@ -139,8 +139,7 @@ impl Leading {
                 if learner.stage == Stage::Live {
                     learner.owes_since_ms.get_or_insert(m.now_ms);
                 }
-                let txn = TxnBytes::clone(&txn);
-                m.fx.push(Effect::Send { link: *link, packet: Packet::Proposal { zxid, txn } });
+                m.send(*link, Packet::Proposal { zxid, txn: TxnBytes::clone(&txn) });
             }
         }
         m.log.append(zxid, txn, m.now_ms, &mut m.fx);
@@ -304,7 +303,7 @@ impl Following {
         self.on_commit(m, zxid)
     }
 
-    /// The own disk has caught up to `zxid`.
+    /// The own disk has caught up: what it holds now is acknowledged.
     pub(crate) fn on_logged(&mut self, m: &mut Member) {
         let early = flaws::has(Flaw::AckBeforeSync);
         let durable = if early { m.log.last() } else { m.log.durable() };

@@ -184,13 +184,8 @@ fn an_observer_proposes_nobody_and_is_answered_by_everybody() {
 /// end with a voter that is cut off from the others, and in an earlier round.
 #[test]
 fn an_observer_answers_nobody() {
-    check(
-        4,
+    after(4, &[STARTED]).check(
         "
-        start 1:5 accepted 1 current 1
-          vote 1 LOOKING for nobody r1
-          vote 2 LOOKING for nobody r1
-          vote 3 LOOKING for nobody r1
         vote 1 LOOKING for 1 1:9 r5 e1
           vote 1 LOOKING for 1 1:9 r5 e1
           vote 2 LOOKING for 1 1:9 r5 e1

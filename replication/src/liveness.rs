@@ -90,7 +90,7 @@ impl Leading {
         for (link, learner) in &mut self.learners {
             if learner.is_forwarded_to() {
                 learner.pings_sent += u64::from(learner.stage == Stage::Live);
-                m.fx.push(Effect::Send { link: *link, packet: Packet::Ping { zxid } });
+                m.send(*link, Packet::Ping { zxid });
             }
         }
     }

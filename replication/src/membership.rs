@@ -88,6 +88,7 @@ impl Membership {
         self.version
     }
 
+    /// The version that this server has after a restart too.
     pub const fn configured(&self) -> Zxid {
         self.configured
     }

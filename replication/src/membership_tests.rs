@@ -67,12 +67,13 @@ fn without_versions_the_configuration_stays_what_the_file_says() {
 fn node(id: i64, scripts: &[&str]) -> Script {
     let mut script = after(id, scripts);
     let membership = &mut script.node.member.settings.membership;
-    let (members, voters) = (three("0"), membership.quorum().voters().to_vec());
+    let (members, voters) = (ensemble("0"), membership.quorum().voters().to_vec());
     *membership = Membership::new(voters, vec![ServerId(4)], members, Zxid::ZERO).versioned(true);
     script
 }
 
-fn three(version: &str) -> Arc<str> {
+/// Three voters and an observer.
+fn ensemble(version: &str) -> Arc<str> {
     let line = |id| {
         let role = if id == 4 { "observer" } else { "participant" };
         format!("server.{id}=a:{id}:9:{role}\n")
@@ -92,7 +93,7 @@ fn hear(script: &mut Script, event: Event) -> Effects {
 
 #[test]
 fn who_looks_for_a_leader_takes_a_version_that_comes_with_a_vote() {
-    let heard = || Event::ConfigHeard { text: three("100000000") };
+    let heard = || Event::ConfigHeard { text: ensemble("100000000") };
     let mut looking = node(1, &["start 1:5 accepted 1 current 1 1:5"]);
     hear(&mut looking, heard());
     assert_eq!(version(&looking), 0x1_0000_0000);
@@ -105,7 +106,7 @@ fn who_looks_for_a_leader_takes_a_version_that_comes_with_a_vote() {
 #[test]
 fn a_learner_takes_its_leaders_version_when_a_quorum_has_the_history() {
     let mut learner = node(1, &[ACCEPTED, "recv L1 DIFF 1:5"]);
-    let (link, config) = (crate::event::Link(1), three("200000000"));
+    let (link, config) = (crate::event::Link(1), ensemble("200000000"));
     let packet = Packet::NewLeader { epoch: menagerie_wire::Epoch(2), config };
     hear(&mut learner, Event::Received { link, packet });
     learner.play_all("saved 2 2");
@@ -122,5 +123,5 @@ fn a_leader_takes_the_version_it_gives_when_a_quorum_has_the_history() {
     assert_eq!(version(&leader), 0);
     leader.play_all(acknowledged);
     assert_eq!(version(&leader), 0x2_0000_0000);
-    assert_eq!(leader.node.membership().text(), &three("200000000"));
+    assert_eq!(leader.node.membership().text(), &ensemble("200000000"));
 }
