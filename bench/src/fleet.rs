@@ -26,7 +26,7 @@ use crate::latency::{Operation, Recorder};
 use crate::opening::{Opening, Wanted};
 use crate::poller::{Poller, Ready};
 use crate::progress::Progress;
-use crate::violations::{Violation, Violations};
+use crate::violations::{Judged, Violation, Violations};
 
 /// Asked of every server; those with a smaller maximum grant that.
 const SESSION_TIMEOUT: Duration = Duration::from_secs(30);
@@ -45,25 +45,18 @@ pub trait Driver {
     /// connection when a run begins and after each of its batches of replies.
     fn refill(&mut self, connection: &mut Connection, now: Nanos);
 
-    /// Takes the reply to the request with `note`.
-    fn on_reply(
-        &mut self,
-        connection: &mut Connection,
-        note: Note,
-        reply: Reply<'_>,
-        violations: &mut Violations,
-    );
+    /// Takes the reply to the request with `note`, and judges it.
+    fn on_reply(&mut self, connection: &mut Connection, note: Note, reply: Reply<'_>) -> Judged;
 
-    /// Takes a watch event. A scenario that sets no watches gets none.
+    /// Takes a watch event, and judges it. A scenario that sets no watches gets none.
     fn on_event(
         &mut self,
         connection: &mut Connection,
         event: WatcherEvent<'_>,
         received: Nanos,
-        violations: &mut Violations,
-    ) {
-        let _ = (event, received);
-        violations.add(connection.index, Violation::UnexpectedEvent);
+    ) -> Judged {
+        let _ = (connection, event, received);
+        Err(Violation::UnexpectedEvent)
     }
 
     /// What is to be sent by the clock, whatever the replies do.
@@ -294,10 +287,12 @@ fn take_replies(
             let event = WatcherEvent::decode_body(header.zxid, reader.rest()).map_err(jute)?;
             let judged = connection.conversation.see_event(header.zxid);
             violations.judge(connection.index, judged);
-            driver.on_event(connection, event, received, violations);
+            let judged = driver.on_event(connection, event, received);
+            violations.judge(connection.index, judged);
         } else if let Some(note) = connection.take_reply(&header, violations) {
             let reply = Reply { header, body: reader.rest(), received };
-            driver.on_reply(connection, note, reply, violations);
+            let judged = driver.on_reply(connection, note, reply);
+            violations.judge(connection.index, judged);
         }
     }
     connection.framed.keep(frames.rest());

@@ -19,7 +19,7 @@ use crate::fleet::Fleet;
 use crate::latency::Recorder;
 use crate::random::Random;
 use crate::requests::OnePath;
-use crate::sequence::{OnEach, SendNumbered, Sequence};
+use crate::sequence::{SendNumbered, Sequence};
 
 /// A path that no other run uses.
 pub fn unique_root() -> String {
@@ -92,13 +92,7 @@ pub fn on_each<S: SendNumbered>(
     depth: usize,
     send: S,
 ) -> Result<(), BenchError> {
-    let mut requests = OnEach::new(connections, count, depth, send);
-    fleet.run(&mut requests, None)?;
-    if requests.failed > 0 {
-        let (failed, code) = (requests.failed, requests.last_error);
-        return Err(BenchError::TestTree { failed, count, code });
-    }
-    Ok(())
+    run(fleet, Sequence::on_each(connections, count, depth, send)).map(drop)
 }
 
 /// Brings every connection to a state that holds what was done so far: servers may lag.

@@ -98,6 +98,9 @@ impl fmt::Display for Violation {
     }
 }
 
+/// What is said of an answer or an event.
+pub type Judged = Result<(), Violation>;
+
 /// All violations of a run.
 #[derive(Debug, Default)]
 pub struct Violations {
@@ -114,7 +117,7 @@ impl Violations {
     }
 
     /// Adds what a judgement found, if it found anything.
-    pub fn judge(&mut self, connection: usize, judged: Result<(), Violation>) {
+    pub fn judge(&mut self, connection: usize, judged: Judged) {
         if let Err(violation) = judged {
             self.add(connection, violation);
         }

@@ -32,7 +32,7 @@ use crate::latency::{Operation, Recorder};
 use crate::report::Report;
 use crate::target::Target;
 use crate::test_tree;
-use crate::violations::{Violation, Violations};
+use crate::violations::{Judged, Violation, Violations};
 
 #[derive(Args, Clone, Debug)]
 pub struct Lock {
@@ -196,12 +196,7 @@ impl<'a> Load<'a> {
     }
 
     /// Finds the place of a client among those that are queued.
-    fn take_list(
-        &mut self,
-        connection: &mut Connection,
-        body: &[u8],
-        now: Nanos,
-    ) -> Result<(), Violation> {
+    fn take_list(&mut self, connection: &mut Connection, body: &[u8], now: Nanos) -> Judged {
         let own = self.clients[connection.index].number;
         let numbers = numbers(body).map_err(|_| Violation::Undecodable { key: own })?;
         let before = numbers.into_iter().filter(|number| *number < own).max();
@@ -213,7 +208,7 @@ impl<'a> Load<'a> {
         Ok(())
     }
 
-    fn hold(&mut self, connection: &mut Connection, now: Nanos) -> Result<(), Violation> {
+    fn hold(&mut self, connection: &mut Connection, now: Nanos) -> Judged {
         let (index, lock) = (connection.index, self.lock_of(connection.index));
         let (client, held) = (&mut self.clients[index], &mut self.held[lock]);
         let (other, before) = (held.by.replace(index), held.number.replace(client.number));
@@ -250,25 +245,6 @@ impl<'a> Load<'a> {
         self.clients[index].state = State::Deleting;
     }
 
-    fn hear(
-        &mut self,
-        connection: &mut Connection,
-        event: WatcherEvent<'_>,
-        received: Nanos,
-    ) -> Result<(), Violation> {
-        let index = connection.index;
-        match self.clients[index].state {
-            State::Waiting(number) if event.path == self.path(index, number) => {
-                if event.kind != EventType::NodeDeleted {
-                    return Err(Violation::WrongEvent { key: number });
-                }
-                self.list(connection, received);
-                Ok(())
-            }
-            _ => Err(Violation::UnexpectedEvent),
-        }
-    }
-
     fn idle(&mut self, connection: &mut Connection, now: Nanos) {
         self.clients[connection.index].state = State::Idle;
         self.busy -= 1;
@@ -294,17 +270,11 @@ impl Driver for Load<'_> {
         }
     }
 
-    fn on_reply(
-        &mut self,
-        connection: &mut Connection,
-        note: Note,
-        reply: Reply<'_>,
-        violations: &mut Violations,
-    ) {
+    fn on_reply(&mut self, connection: &mut Connection, note: Note, reply: Reply<'_>) -> Judged {
         let (index, now) = (connection.index, reply.received);
         let failed = reply.header.err != 0;
         self.recorder.record(note.operation, note.due, now, failed);
-        let judged = match self.clients[index].state {
+        match self.clients[index].state {
             State::Creating if !failed => match number_of(reply.body) {
                 Ok(number) => {
                     self.clients[index].number = number;
@@ -328,8 +298,7 @@ impl Driver for Load<'_> {
                 self.idle(connection, now);
                 Ok(())
             }
-        };
-        violations.judge(index, judged);
+        }
     }
 
     fn on_event(
@@ -337,10 +306,18 @@ impl Driver for Load<'_> {
         connection: &mut Connection,
         event: WatcherEvent<'_>,
         received: Nanos,
-        violations: &mut Violations,
-    ) {
-        let judged = self.hear(connection, event, received);
-        violations.judge(connection.index, judged);
+    ) -> Judged {
+        let index = connection.index;
+        match self.clients[index].state {
+            State::Waiting(number) if event.path == self.path(index, number) => {
+                if event.kind != EventType::NodeDeleted {
+                    return Err(Violation::WrongEvent { key: number });
+                }
+                self.list(connection, received);
+                Ok(())
+            }
+            _ => Err(Violation::UnexpectedEvent),
+        }
     }
 
     fn due(&mut self, now: Nanos) -> Due {

@@ -31,7 +31,7 @@ use crate::report::Report;
 use crate::requests::AddWatch;
 use crate::target::Target;
 use crate::test_tree;
-use crate::violations::{Violation, Violations};
+use crate::violations::{Judged, Violation};
 
 mod rounds;
 
@@ -381,30 +381,23 @@ impl<'a> Load<'a> {
 impl Driver for Load<'_> {
     fn refill(&mut self, _connection: &mut Connection, _now: Nanos) {}
 
-    fn on_reply(
-        &mut self,
-        connection: &mut Connection,
-        note: Note,
-        reply: Reply<'_>,
-        violations: &mut Violations,
-    ) {
+    fn on_reply(&mut self, connection: &mut Connection, note: Note, reply: Reply<'_>) -> Judged {
         let failed = reply.header.err != 0;
         self.recorder.record(note.operation, note.due, reply.received, failed);
         self.rounds.answered();
         let write = note.operation == Operation::Write;
-        if write {
-            violations.judge(connection.index, self.rounds.name(note.key, reply.header.zxid));
-        }
-        if !failed && !self.watch.unchecked {
-            let (server, behind) = (connection.server, connection.conversation.behind());
-            let judged = if write {
-                self.checks.on_write(server, &note, behind, reply.body)
-            } else {
-                self.checks.on_read(server, &note, behind, reply.body)
-            };
-            violations.judge(connection.index, judged);
-        }
+        let named = if write { self.rounds.name(note.key, reply.header.zxid) } else { Ok(()) };
         self.end_round();
+        if failed || self.watch.unchecked {
+            return named;
+        }
+        let (server, behind) = (connection.server, connection.conversation.behind());
+        let checked = if write {
+            self.checks.on_write(server, &note, behind, reply.body)
+        } else {
+            self.checks.on_read(server, &note, behind, reply.body)
+        };
+        named.and(checked)
     }
 
     fn on_event(
@@ -412,18 +405,16 @@ impl Driver for Load<'_> {
         connection: &mut Connection,
         event: WatcherEvent<'_>,
         received: Nanos,
-        violations: &mut Violations,
-    ) {
+    ) -> Judged {
         let watchers = self.watch.target.connections as usize;
         let owner = |node: &u32| {
             let owner = (*node / self.watch.nodes) as usize;
             connection.index < watchers && (!self.watch.distinct || owner == connection.index)
         };
-        let judged = match self.tree.node(event.path).filter(owner) {
+        match self.tree.node(event.path).filter(owner) {
             Some(node) => self.hear(connection, node, event, received),
             None => Err(Violation::UnexpectedEvent),
-        };
-        violations.judge(connection.index, judged);
+        }
     }
 
     fn due(&mut self, now: Nanos) -> Due {

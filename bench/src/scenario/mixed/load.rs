@@ -18,7 +18,7 @@ use crate::latency::{Operation, Recorder};
 use crate::open_loop::Schedule;
 use crate::random::Random;
 use crate::timeline::Timeline;
-use crate::violations::Violations;
+use crate::violations::Judged;
 
 /// Reads to writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -243,15 +243,9 @@ impl<'a> Load<'a> {
         connection.send(OpCode::Multi, &MultiRequest { ops: ops.collect() }, note);
     }
 
-    fn judge(
-        &mut self,
-        connection: &mut Connection,
-        note: &Note,
-        body: &[u8],
-        violations: &mut Violations,
-    ) {
+    fn judge(&mut self, connection: &mut Connection, note: &Note, body: &[u8]) -> Judged {
         let (server, conversation) = (connection.server, &mut connection.conversation);
-        let judged = match Kind::ALL[usize::from(note.kind)] {
+        match Kind::ALL[usize::from(note.kind)] {
             Kind::GetData => self.checks.on_read(server, note, conversation.behind(), body),
             Kind::Exists => self.checks.on_exists(server, note, conversation.behind(), body),
             Kind::GetChildren => checks::check_names(note, self.keys.siblings(note.key), body),
@@ -272,8 +266,7 @@ impl<'a> Load<'a> {
                     self.checks.on_write(server, &note, conversation.behind(), stat)
                 })
             }
-        };
-        violations.judge(connection.index, judged);
+        }
     }
 }
 
@@ -299,22 +292,17 @@ impl Driver for Load<'_> {
         }
     }
 
-    fn on_reply(
-        &mut self,
-        connection: &mut Connection,
-        note: Note,
-        reply: Reply<'_>,
-        violations: &mut Violations,
-    ) {
+    fn on_reply(&mut self, connection: &mut Connection, note: Note, reply: Reply<'_>) -> Judged {
         self.answered += 1;
         let failed = reply.header.err != 0;
         self.recorder.record(note.operation, note.due, reply.received, failed);
         if let Some(timeline) = &mut self.timeline {
             timeline.record(note.due, reply.received);
         }
-        if !failed && self.settings.checked {
-            self.judge(connection, &note, reply.body, violations);
+        if failed || !self.settings.checked {
+            return Ok(());
         }
+        self.judge(connection, &note, reply.body)
     }
 
     fn due(&mut self, now: Nanos) -> Due {

@@ -22,7 +22,7 @@ use crate::latency::{Operation, Recorder};
 use crate::open_loop::Schedule;
 use crate::requests::AddWatch;
 use crate::test_tree;
-use crate::violations::{Violation, Violations};
+use crate::violations::{Judged, Violation, Violations};
 
 /// What the storm does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -193,20 +193,6 @@ impl Load {
             _ => Operation::SteadyIdle,
         }
     }
-
-    fn judge_event(&self, event: WatcherEvent<'_>, received: Nanos) -> Result<(), Violation> {
-        let name = event.path.strip_prefix(&*self.parent).and_then(|name| name.strip_prefix('/'));
-        let key = name.and_then(|name| name.parse().ok()).ok_or(Violation::UnexpectedEvent)?;
-        match event.kind {
-            EventType::NodeCreated => Ok(()),
-            EventType::NodeDeleted => {
-                // Whoever wants to know has the other end.
-                let _ = self.gone.send((key, received));
-                Ok(())
-            }
-            _ => Err(Violation::UnexpectedEvent),
-        }
-    }
 }
 
 impl Driver for Load {
@@ -220,39 +206,41 @@ impl Driver for Load {
         }
     }
 
-    fn on_reply(
-        &mut self,
-        connection: &mut Connection,
-        note: Note,
-        reply: Reply<'_>,
-        violations: &mut Violations,
-    ) {
+    fn on_reply(&mut self, connection: &mut Connection, note: Note, reply: Reply<'_>) -> Judged {
         self.unanswered -= 1;
         if note.operation == Operation::Read {
-            return;
+            return Ok(());
         }
         let failed = reply.header.err != 0;
         // The kinds of steady requests stand in the order of the phases.
         let phase = note.operation as usize - Operation::SteadyIdle as usize;
         self.recorders[phase].record(note.operation, note.due, reply.received, failed);
-        let Some(checks) = self.checks.as_mut().filter(|_| !failed) else { return };
+        let Some(checks) = self.checks.as_mut().filter(|_| !failed) else { return Ok(()) };
         let (server, behind) = (connection.server, connection.conversation.behind());
-        let judged = if note.sequence > 0 {
+        if note.sequence > 0 {
             checks.on_write(server, &note, behind, reply.body)
         } else {
             checks.on_read(server, &note, behind, reply.body)
-        };
-        violations.judge(connection.index, judged);
+        }
     }
 
     fn on_event(
         &mut self,
-        connection: &mut Connection,
+        _connection: &mut Connection,
         event: WatcherEvent<'_>,
         received: Nanos,
-        violations: &mut Violations,
-    ) {
-        violations.judge(connection.index, self.judge_event(event, received));
+    ) -> Judged {
+        let name = event.path.strip_prefix(&*self.parent).and_then(|name| name.strip_prefix('/'));
+        let key = name.and_then(|name| name.parse().ok()).ok_or(Violation::UnexpectedEvent)?;
+        match event.kind {
+            EventType::NodeCreated => Ok(()),
+            EventType::NodeDeleted => {
+                // Whoever wants to know has the other end.
+                let _ = self.gone.send((key, received));
+                Ok(())
+            }
+            _ => Err(Violation::UnexpectedEvent),
+        }
     }
 
     fn due(&mut self, now: Nanos) -> Due {
