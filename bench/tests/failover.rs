@@ -9,7 +9,7 @@ use support::{Echo, bench, report};
 
 mod support;
 
-/// Two kills of a leader that a command starts.
+/// A short run with these members.
 fn failover(members: &[String], flags: &[&str]) -> Output {
     let mut command = bench();
     command.args(["failover", "--pause", "0.1", "--clients", "3", "--json", "-"]);

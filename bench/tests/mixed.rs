@@ -1,8 +1,11 @@
 //! `mixed` and `snapshot` in all their kinds, against servers that are right and such that are not.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use std::fs;
+
 use support::fake::{Fake, Flaw};
 use support::{report, run};
+use tempfile::TempDir;
 
 mod support;
 
@@ -44,10 +47,11 @@ fn lost_writes_and_lost_names_are_found_out() {
 #[test]
 fn a_steady_load_shows_the_worst_of_every_10_ms() {
     let server = Fake::start(Flaw::None);
-    let directory = std::env::temp_dir().join(format!("bench-snapshot-{}", std::process::id()));
-    std::fs::create_dir_all(directory.join("version-2")).unwrap();
-    std::fs::write(directory.join("version-2/snapshot.1"), "old").unwrap();
-    let data_dir = directory.to_str().unwrap();
+    let directory = TempDir::new().unwrap();
+    let version_2 = directory.path().join("version-2");
+    fs::create_dir(&version_2).unwrap();
+    fs::write(version_2.join("snapshot.1"), "old").unwrap();
+    let data_dir = directory.path().to_str().unwrap();
     let flags = ["--nodes", "300", "--per-directory", "100", "--rate", "500"];
     let flags = [&SHORT[..], &flags, &["--data-dir", data_dir, "--seconds", "1"]].concat();
     // A snapshot is made as soon as the load runs, which is when a first node has a version.
@@ -56,11 +60,10 @@ fn a_steady_load_shows_the_worst_of_every_10_ms() {
             while !server.was_written() {
                 std::thread::yield_now();
             }
-            std::fs::write(directory.join("version-2/snapshot.2"), "new").unwrap();
+            fs::write(version_2.join("snapshot.2"), "new").unwrap();
         });
         report(&run("snapshot", &server.address, &flags), 0)
     });
-    std::fs::remove_dir_all(&directory).unwrap();
     let slots = report["series"]["worst_us_per_10ms"].as_array().unwrap();
     let worst = slots.iter().map(|slot| slot.as_f64().unwrap()).fold(0.0, f64::max);
     let max = |operation: &str| report["operations"][operation]["latency_us"]["max"].as_f64();

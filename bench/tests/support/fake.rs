@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::io::{self, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
 use menagerie_wire::data::Stat;
@@ -56,10 +56,17 @@ const PAYLOAD_BYTES_MAX: usize = 1 << 20;
 
 pub(crate) struct Fake {
     pub(crate) address: String,
-    world: Arc<Mutex<World>>,
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    world: Mutex<World>,
+    /// There is one more session, or the world is over.
+    changed: Condvar,
 }
 
 struct World {
+    over: bool,
     flaw: Flaw,
     chances: u64,
     zxid: i64,
@@ -104,7 +111,8 @@ impl Fake {
     pub(crate) fn start(flaw: Flaw) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap().to_string();
-        let world = Arc::new(Mutex::new(World {
+        let world = Mutex::new(World {
+            over: false,
             flaw,
             chances: 0,
             zxid: 0,
@@ -112,39 +120,52 @@ impl Fake {
             nodes: BTreeMap::from([("/".to_owned(), Node::default())]),
             sessions: HashMap::new(),
             watches: Vec::new(),
-        }));
-        let served = Arc::clone(&world);
+        });
+        let shared = Arc::new(Shared { world, changed: Condvar::new() });
+        let served = Arc::clone(&shared);
         std::thread::spawn(move || {
             for socket in listener.incoming().map_while(Result::ok) {
-                let world = Arc::clone(&served);
+                let shared = Arc::clone(&served);
                 // Ends with an error when the client goes away.
-                std::thread::spawn(move || drop(serve(&world, socket)));
+                std::thread::spawn(move || drop(serve(&shared, socket)));
             }
         });
-        let expiring = Arc::downgrade(&world);
-        std::thread::spawn(move || {
-            while let Some(world) = expiring.upgrade() {
-                world.lock().unwrap().expire();
-                drop(world);
-                std::thread::sleep(Duration::from_millis(5));
-            }
-        });
-        Self { address, world }
+        let expiring = Arc::clone(&shared);
+        std::thread::spawn(move || expire_in_time(&expiring));
+        Self { address, shared }
     }
 
     /// Paths of all nodes but the root.
     pub(crate) fn paths(&self) -> Vec<String> {
-        let world = self.world.lock().unwrap();
+        let world = self.shared.world.lock().unwrap();
         world.nodes.keys().filter(|path| *path != "/").cloned().collect()
     }
 
     /// Whether any node was set.
     pub(crate) fn was_written(&self) -> bool {
-        self.world.lock().unwrap().nodes.values().any(|node| node.version > 0)
+        self.shared.world.lock().unwrap().nodes.values().any(|node| node.version > 0)
     }
 }
 
-fn serve(world: &Mutex<World>, mut socket: TcpStream) -> io::Result<()> {
+impl Drop for Fake {
+    fn drop(&mut self) {
+        self.shared.world.lock().unwrap().over = true;
+        self.shared.changed.notify_all();
+    }
+}
+
+/// Ends sessions when their time is over.
+fn expire_in_time(shared: &Shared) {
+    let mut world = shared.world.lock().unwrap();
+    while !world.over {
+        world = match world.expire() {
+            Some(rest) => shared.changed.wait_timeout(world, rest).unwrap().0,
+            None => shared.changed.wait(world).unwrap(),
+        };
+    }
+}
+
+fn serve(shared: &Shared, mut socket: TcpStream) -> io::Result<()> {
     socket.set_nodelay(true)?;
     let mut head = [0; 4];
     socket.read_exact(&mut head)?;
@@ -153,10 +174,11 @@ fn serve(world: &Mutex<World>, mut socket: TcpStream) -> io::Result<()> {
     }
     let hello = read_payload(&mut socket, head)?;
     let mine = socket.try_clone()?;
-    let session = world.lock().unwrap().connect(&hello, mine)?;
+    let session = shared.world.lock().unwrap().connect(&hello, mine)?;
+    shared.changed.notify_all();
     loop {
         let payload = read_frame(&mut socket)?;
-        if !world.lock().unwrap().answer(session, &payload)? {
+        if !shared.world.lock().unwrap().answer(session, &payload)? {
             return Ok(());
         }
     }
@@ -429,18 +451,21 @@ impl World {
         }
     }
 
-    fn expire(&mut self) {
+    /// Ends what is due; the answer is how long the next session has, if nothing is heard of it.
+    fn expire(&mut self) -> Option<Duration> {
         let part = match self.flaw {
             Flaw::ExpireEarly => 0.5,
-            Flaw::ExpireNever => return,
+            Flaw::ExpireNever => return None,
             _ => 1.0,
         };
-        let silent = |session: &Session| session.heard.elapsed() > session.timeout.mul_f64(part);
-        let expired = self.sessions.iter().filter(|(_, session)| silent(session));
+        let due = |session: &Session| session.heard + session.timeout.mul_f64(part);
+        let now = Instant::now();
+        let expired = self.sessions.iter().filter(|(_, session)| due(session) <= now);
         let expired: Vec<i64> = expired.map(|(id, _)| *id).collect();
         for id in expired {
             self.end_session(id);
         }
+        self.sessions.values().map(|session| due(session) - now).min()
     }
 
     fn end_session(&mut self, id: i64) {

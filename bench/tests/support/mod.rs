@@ -28,7 +28,7 @@ pub(crate) fn report(output: &Output, code: i32) -> Value {
 
 /// The echo server as a process, killed when dropped.
 pub(crate) struct Echo {
-    pub(crate) process: Child,
+    process: Child,
     pub(crate) address: String,
 }
 
