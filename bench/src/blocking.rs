@@ -8,17 +8,19 @@ use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
 use menagerie_wire::frame::{self, LENGTH_BYTES};
-use menagerie_wire::proto::{
-    ConnectRequest, ConnectResponse, PASSWD_LEN, ReplyHeader, RequestHeader,
-};
-use menagerie_wire::{Decode as _, Encode, OpCode, Reader, SessionId, Xid, Zxid};
+use menagerie_wire::proto::{ConnectResponse, ReplyHeader, RequestHeader};
+use menagerie_wire::{Decode as _, Encode, OpCode, Reader, Xid, Zxid};
 
 use crate::connection::Session;
+use crate::requests;
 
 /// A longer frame is no answer to anything that is asked here.
 const FRAME_BYTES_MAX: usize = 1 << 20;
-const SESSION_TIMEOUT_MS: i32 = 30_000;
+/// A longer answer to a four-letter word is cut.
+const ANSWER_BYTES_MAX: u64 = 64 << 10;
+const SESSION_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// A session on one socket.
 pub struct BlockingClient {
     socket: TcpStream,
     last_xid: i32,
@@ -38,14 +40,7 @@ impl BlockingClient {
         let mut socket = TcpStream::connect_timeout(&address, time_max)?;
         socket.set_read_timeout(Some(time_max))?;
         socket.set_nodelay(true)?;
-        let request = ConnectRequest {
-            protocol_version: 0,
-            last_zxid_seen,
-            timeout_ms: SESSION_TIMEOUT_MS,
-            session_id: session.map_or(SessionId::NONE, |session| session.id),
-            passwd: Some(session.map_or(&[0; PASSWD_LEN], |session| &session.passwd)),
-            read_only: Some(false),
-        };
+        let request = requests::connect(session, SESSION_TIMEOUT, last_zxid_seen);
         let mut bytes = Vec::new();
         frame::put(&mut bytes, &request);
         socket.write_all(&bytes)?;
@@ -75,14 +70,15 @@ impl BlockingClient {
     }
 }
 
-/// The answer to a four-letter word.
+/// The answer to a four-letter word. What came before an error is the answer, too: some servers
+/// reset the connection behind it.
 pub fn four_letter_word(address: SocketAddr, word: &str, time_max: Duration) -> io::Result<String> {
     let mut socket = TcpStream::connect_timeout(&address, time_max)?;
     socket.set_read_timeout(Some(time_max))?;
     socket.write_all(word.as_bytes())?;
-    let mut answer = String::new();
-    socket.read_to_string(&mut answer)?;
-    Ok(answer)
+    let mut answer = Vec::new();
+    let _ = socket.take(ANSWER_BYTES_MAX).read_to_end(&mut answer);
+    Ok(String::from_utf8_lossy(&answer).into_owned())
 }
 
 fn read_frame(socket: &mut TcpStream) -> io::Result<Vec<u8>> {

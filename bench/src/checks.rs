@@ -168,6 +168,14 @@ pub fn next_result<'a>(note: &Note, rest: &mut &'a [u8]) -> Result<&'a [u8], Vio
     Ok(stat)
 }
 
+/// For each key `value` under its first label.
+pub fn first_values(mut value: Vec<u8>) -> impl FnMut(u32) -> Vec<u8> {
+    move |key| {
+        label(&mut value, key, 0);
+        value.clone()
+    }
+}
+
 fn check_version(note: &Note, version: i32, min: i32) -> Result<(), Violation> {
     if version < min {
         return Err(Violation::StaleVersion { key: note.key, known: note.version_min, version });

@@ -114,7 +114,7 @@ impl Fleet {
     ) -> Result<Self, BenchError> {
         let wanted: Vec<_> = (0..count)
             .map(|index| index % servers.len())
-            .map(|server| Wanted { server, address: servers[server], session: None })
+            .map(|server| Wanted::new(server, servers[server]))
             .collect();
         let connections = Opening {
             session_timeout: SESSION_TIMEOUT,

@@ -49,14 +49,11 @@ impl Keys {
     }
 
     /// Creates all nodes, each with `value` under its own label.
-    pub fn create(&self, fleet: &mut Fleet, mut value: Vec<u8>) -> Result<(), BenchError> {
+    pub fn create(&self, fleet: &mut Fleet, value: Vec<u8>) -> Result<(), BenchError> {
         let path = |key: u32| self.paths[key as usize].as_str();
         let directory = |number: u32| self.directories[number as usize].as_str();
         let directories = u32::try_from(self.directories.len()).unwrap_or(u32::MAX);
-        let value_of = |key| {
-            checks::label(&mut value, key, 0);
-            value.clone()
-        };
+        let value_of = checks::first_values(value);
         let unmeasured = Recorder::default;
         test_tree::create_root(fleet, &self.root)?;
         let empty = |_| &[];

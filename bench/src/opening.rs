@@ -9,8 +9,8 @@ use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
 use menagerie_wire::frame;
-use menagerie_wire::proto::{ConnectRequest, ConnectResponse, PASSWD_LEN, ReplyHeader};
-use menagerie_wire::{Decode as _, Reader, SessionId, Zxid};
+use menagerie_wire::proto::{ConnectResponse, ReplyHeader};
+use menagerie_wire::{Decode as _, Reader, Zxid};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, connect, socket_with};
 
@@ -21,6 +21,7 @@ use crate::framed::{Framed, Received, Scratch};
 use crate::latency::{Operation, Recorder};
 use crate::poller::{Poller, Ready};
 use crate::progress::Progress;
+use crate::requests;
 use crate::violations::{Violation, Violations};
 
 /// Between two looks for sessions that must be kept alive, and handshakes that take too long.
@@ -47,6 +48,19 @@ pub struct Wanted {
     pub address: SocketAddr,
     /// The session to go on with, and until when it must be known; `None` wants a new one.
     pub session: Option<(Session, Nanos)>,
+}
+
+impl Wanted {
+    /// A new session.
+    pub fn new(server: usize, address: SocketAddr) -> Self {
+        Self { server, address, session: None }
+    }
+
+    /// The session of `connection`, at any server.
+    pub fn again(server: usize, address: SocketAddr, connection: &Connection) -> Self {
+        let session = (connection.session.clone(), connection.valid_until());
+        Self { server, address, session: Some(session) }
+    }
 }
 
 /// One handshake on its way.
@@ -127,7 +141,9 @@ impl Slots<'_, '_> {
         let begun = Nanos::now();
         let open = || {
             let mut framed = Framed::new(begin_to_connect(wanted.address)?)?;
-            self.opening.request(wanted, framed.out());
+            let session = wanted.session.as_ref().map(|(session, _)| session);
+            let timeout = self.opening.session_timeout;
+            frame::put(framed.out(), &requests::connect(session, timeout, Zxid::ZERO));
             framed.flush()?;
             Ok(framed)
         };
@@ -221,21 +237,6 @@ impl Slots<'_, '_> {
             }
             _ => Ok(()),
         }
-    }
-}
-
-impl Opening<'_> {
-    fn request(&self, wanted: &Wanted, out: &mut Vec<u8>) {
-        let session = wanted.session.as_ref().map(|(session, _)| session);
-        let request = ConnectRequest {
-            protocol_version: 0,
-            last_zxid_seen: Zxid::ZERO,
-            timeout_ms: i32::try_from(self.session_timeout.as_millis()).unwrap_or(i32::MAX),
-            session_id: session.map_or(SessionId::NONE, |session| session.id),
-            passwd: Some(session.map_or(&[0; PASSWD_LEN], |session| &session.passwd)),
-            read_only: Some(false),
-        };
-        frame::put(out, &request);
     }
 }
 

@@ -8,8 +8,7 @@ use std::borrow::Cow;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use menagerie_wire::OpCode;
-use menagerie_wire::data::{Acl, perms};
-use menagerie_wire::proto::{Create, PathVersion};
+use menagerie_wire::proto::{CreateFlags, PathVersion, PathWatch};
 
 use crate::clock::Nanos;
 use crate::connection::Connection;
@@ -18,7 +17,7 @@ use crate::error::BenchError;
 use crate::fleet::Fleet;
 use crate::latency::Recorder;
 use crate::random::Random;
-use crate::requests::OnePath;
+use crate::requests::{self, OnePath};
 use crate::sequence::{SendNumbered, Sequence};
 
 /// A path that no other run uses.
@@ -57,13 +56,7 @@ pub fn create<P: AsRef<str>, D: AsRef<[u8]>>(
 ) -> Result<Recorder, BenchError> {
     let create = |number: u32, connection: &mut Connection, note: Note| {
         let (path, data) = (path(number), data(number));
-        let body = Create {
-            path: Cow::Borrowed(path.as_ref()),
-            data: Some(data.as_ref()),
-            acl: Some(vec![Acl::world(perms::ALL)]),
-            flags: 0,
-            ttl_ms: None,
-        };
+        let body = requests::create(path.as_ref(), data.as_ref(), CreateFlags::Persistent);
         connection.send(OpCode::Create, &body, note);
     };
     run(fleet, Sequence::new(count, depth, create, recorder))
@@ -93,6 +86,16 @@ pub fn on_each<S: SendNumbered>(
     send: S,
 ) -> Result<(), BenchError> {
     run(fleet, Sequence::on_each(connections, count, depth, send)).map(drop)
+}
+
+/// A round trip on every connection: its session is heard, and what a server had to say before, it
+/// has said then.
+pub fn round_trip(fleet: &mut Fleet, root: &str) -> Result<(), BenchError> {
+    let exists = |_: u32, connection: &mut Connection, note: Note| {
+        let body = PathWatch { path: root.into(), watch: false };
+        connection.send(OpCode::Exists, &body, note);
+    };
+    on_each(fleet, fleet.len(), 1, 1, exists)
 }
 
 /// Brings every connection to a state that holds what was done so far: servers may lag.

@@ -106,15 +106,14 @@ impl Scenario for Failover {
 
         let mut recorder = Recorder::until_the_end();
         let clients = Clients::start(&servers, &root, self.clients);
-        let mut gaps = || {
+        let measured = (|| {
             let mut kills = Progress::of_few("kills", u64::from(self.runs));
             for _ in 0..self.runs {
                 self.fail_over(&mut ensemble, &clients, &mut recorder)?;
                 kills.add();
             }
             ensemble.wait_for_leader()
-        };
-        let measured = gaps();
+        })();
         let written = clients.stop();
         measured?;
         recorder.close(Nanos::now());

@@ -16,10 +16,9 @@ use std::time::Duration;
 
 use clap::Args;
 use menagerie_wire::OpCode;
-use menagerie_wire::data::{Acl, perms};
 use menagerie_wire::event::{EventType, WatcherEvent};
 use menagerie_wire::jute::{JuteError, Reader};
-use menagerie_wire::proto::{Create, CreateFlags, PathVersion, PathWatch};
+use menagerie_wire::proto::{CreateFlags, PathVersion, PathWatch};
 
 use crate::Scenario;
 use crate::clock::Nanos;
@@ -30,6 +29,7 @@ use crate::flags::seconds;
 use crate::fleet::{Driver, Due, Fleet, Reply};
 use crate::latency::{Operation, Recorder};
 use crate::report::Report;
+use crate::requests;
 use crate::target::Target;
 use crate::test_tree;
 use crate::violations::{Judged, Violation, Violations};
@@ -175,13 +175,8 @@ impl<'a> Load<'a> {
 
     fn queue(&mut self, connection: &mut Connection, now: Nanos) {
         let directory = &self.directories[self.lock_of(connection.index)];
-        let body = Create {
-            path: format!("{directory}/n-").into(),
-            data: Some(&[]),
-            acl: Some(vec![Acl::world(perms::ALL)]),
-            flags: CreateFlags::EphemeralSequential as i32,
-            ttl_ms: None,
-        };
+        let path = format!("{directory}/n-");
+        let body = requests::create(path, &[], CreateFlags::EphemeralSequential);
         connection.send(OpCode::Create, &body, Note::plain(Operation::Write, now));
         let client = &mut self.clients[connection.index];
         (client.state, client.queued, client.waited) = (State::Creating, now, false);

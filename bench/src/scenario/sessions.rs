@@ -15,13 +15,12 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use menagerie_wire::OpCode;
-use menagerie_wire::data::{Acl, perms};
-use menagerie_wire::proto::{Create, CreateFlags, PathWatch};
+use menagerie_wire::proto::CreateFlags;
 
 use self::witness::{Phase, Witness};
 use crate::Scenario;
 use crate::clock::Nanos;
-use crate::connection::{Connection, Session};
+use crate::connection::Connection;
 use crate::conversation::Note;
 use crate::cpu::{CpuMeter, resident_bytes};
 use crate::error::BenchError;
@@ -31,6 +30,7 @@ use crate::latency::{Operation, Recorder};
 use crate::opening::{Opening, Wanted};
 use crate::progress::Progress;
 use crate::report::Report;
+use crate::requests;
 use crate::target::Servers;
 use crate::test_tree;
 use crate::violations::{Violation, Violations};
@@ -174,7 +174,7 @@ impl Run<'_> {
         }
         if !pids.is_empty() {
             // All that was sent is answered then, and the server is idle but for the witness.
-            one_read_each(&mut fleet, root)?;
+            test_tree::round_trip(&mut fleet, root)?;
             let grown = resident_bytes(pids)?.saturating_sub(before);
             let sessions = f64::from(self.sessions.sessions);
             self.report.figure("rss_before_sessions_bytes", before as f64);
@@ -236,7 +236,7 @@ impl Run<'_> {
     }
 
     fn reconnect(&mut self, mut fleet: Fleet, root: &str) -> Result<Fleet, BenchError> {
-        one_read_each(&mut fleet, root)?;
+        test_tree::round_trip(&mut fleet, root)?;
         let servers = &self.sessions.at.servers;
         let wanted: Vec<_> = fleet
             .connections()
@@ -253,7 +253,7 @@ impl Run<'_> {
 
     /// All clients are heard a last time, and vanish.
     fn expire(&mut self, mut fleet: Fleet, root: &str) -> Result<(), BenchError> {
-        one_read_each(&mut fleet, root)?;
+        test_tree::round_trip(&mut fleet, root)?;
         let ends: Vec<Nanos> = fleet.connections().iter().map(Connection::valid_until).collect();
         self.violations.append(fleet.abandon());
         let (first, last) = (ends.iter().min(), ends.iter().max().copied().unwrap_or_default());
@@ -285,37 +285,11 @@ impl Run<'_> {
     }
 }
 
-impl Wanted {
-    fn new(server: usize, address: std::net::SocketAddr) -> Self {
-        Self { server, address, session: None }
-    }
-
-    /// The session of `connection`, at any server.
-    fn again(server: usize, address: std::net::SocketAddr, connection: &Connection) -> Self {
-        let session: Session = connection.session.clone();
-        Self { server, address, session: Some((session, connection.valid_until())) }
-    }
-}
-
-/// Every session is heard, and has nothing left to be answered.
-fn one_read_each(fleet: &mut Fleet, root: &str) -> Result<(), BenchError> {
-    let exists = |_: u32, connection: &mut Connection, note: Note| {
-        let body = PathWatch { path: root.into(), watch: false };
-        connection.send(OpCode::Exists, &body, note);
-    };
-    test_tree::on_each(fleet, fleet.len(), 1, 1, exists)
-}
-
 /// Each session gets a node that ends with it.
 fn create_ephemerals(fleet: &mut Fleet, root: &str) -> Result<(), BenchError> {
     let create = |_: u32, connection: &mut Connection, note: Note| {
-        let body = Create {
-            path: witness::ephemeral_path(root, connection.index).into(),
-            data: Some(&[]),
-            acl: Some(vec![Acl::world(perms::ALL)]),
-            flags: CreateFlags::Ephemeral as i32,
-            ttl_ms: None,
-        };
+        let path = witness::ephemeral_path(root, connection.index);
+        let body = requests::create(path, &[], CreateFlags::Ephemeral);
         connection.send(OpCode::Create, &body, note);
     };
     test_tree::on_each(fleet, fleet.len(), 1, 1, create)

@@ -91,11 +91,7 @@ impl Scenario for Watch {
         let watchers = self.target.connections as usize;
         let mut fleet = Fleet::connect(&self.target.at.servers, watchers + 1)?;
         let tree = Tree::new(self);
-        let mut value = vec![b'm'; self.value_bytes as usize];
-        let value_of = |key| {
-            checks::label(&mut value, key, 0);
-            value.clone()
-        };
+        let value_of = checks::first_values(vec![b'm'; self.value_bytes as usize]);
         let unmeasured = Recorder::default;
         test_tree::create_root(&mut fleet, &tree.root)?;
         let (nodes, path) = (self.all_nodes(), |node: u32| tree.paths[node as usize].as_str());
@@ -108,7 +104,7 @@ impl Scenario for Watch {
         let mut load = Load::new(self, &tree);
         let cpu = self.measure(&mut fleet, &mut load)?;
         if !load.given_up {
-            self.fence(&mut fleet, &tree.root)?;
+            test_tree::round_trip(&mut fleet, &tree.root)?;
         }
         if load.given_up && load.lost.is_empty() {
             let seconds = self.event_seconds_max as u64;
@@ -213,15 +209,6 @@ impl Watch {
         load.stopped = true;
         fleet.run(load, None)?;
         Ok(cpu)
-    }
-
-    /// A round trip on every connection: what a server had to say before, it has said then.
-    fn fence(&self, fleet: &mut Fleet, root: &str) -> Result<(), BenchError> {
-        let exists = |_: u32, connection: &mut Connection, note: Note| {
-            let body = PathWatch { path: root.into(), watch: false };
-            connection.send(OpCode::Exists, &body, note);
-        };
-        test_tree::on_each(fleet, fleet.len(), 1, 1, exists)
     }
 
     /// Watches end with their sessions, or deleting the nodes would fire all of them.

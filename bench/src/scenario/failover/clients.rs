@@ -6,13 +6,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use menagerie_wire::data::{Acl, perms};
-use menagerie_wire::proto::Create;
+use menagerie_wire::proto::CreateFlags;
 use menagerie_wire::{OpCode, Zxid};
 
 use crate::blocking::BlockingClient;
 use crate::clock::Nanos;
 use crate::connection::Session;
+use crate::requests;
 
 /// Between two attempts to connect.
 const ATTEMPT_INTERVAL: Duration = Duration::from_millis(2);
@@ -34,7 +34,6 @@ pub(super) struct Clients {
 
 struct Shared {
     stop: AtomicBool,
-    /// By client.
     gaps: Mutex<Gaps>,
 }
 
@@ -184,13 +183,7 @@ impl Client {
 
     /// Whether a write was acknowledged or refused; `None` when that is not known.
     fn write(&mut self, connection: &mut BlockingClient, path: &str) -> Option<bool> {
-        let body = Create {
-            path: path.into(),
-            data: Some(&[]),
-            acl: Some(vec![Acl::world(perms::ALL)]),
-            flags: 0,
-            ttl_ms: None,
-        };
+        let body = requests::create(path, &[], CreateFlags::Persistent);
         let begun = Nanos::now();
         let header = connection.ask(OpCode::Create, &body).ok()?;
         self.last_zxid = self.last_zxid.max(header.zxid);

@@ -5,8 +5,7 @@ use std::str::FromStr;
 
 use clap::ValueEnum;
 use menagerie_wire::OpCode;
-use menagerie_wire::data::{Acl, perms};
-use menagerie_wire::proto::{Create, MultiRequest, PathVersion, PathWatch, SetData, WriteOp};
+use menagerie_wire::proto::{CreateFlags, MultiRequest, PathVersion, PathWatch, SetData, WriteOp};
 
 use crate::checks::{self, Checks};
 use crate::clock::Nanos;
@@ -17,6 +16,7 @@ use crate::keys::{Draw, Keys};
 use crate::latency::{Operation, Recorder};
 use crate::open_loop::Schedule;
 use crate::random::Random;
+use crate::requests;
 use crate::timeline::Timeline;
 use crate::violations::Judged;
 
@@ -220,13 +220,7 @@ impl<'a> Load<'a> {
             return connection.send(OpCode::Delete, &body, note);
         }
         let path = format!("{}/t{}", self.keys.directory(note.key), note.sequence);
-        let body = Create {
-            path: path.as_str().into(),
-            data: Some(&self.values[0]),
-            acl: Some(vec![Acl::world(perms::ALL)]),
-            flags: 0,
-            ttl_ms: None,
-        };
+        let body = requests::create(&path, &self.values[0], CreateFlags::Persistent);
         connection.send(OpCode::Create, &body, note);
         *created = Some(path);
     }

@@ -69,7 +69,7 @@ pub(super) fn ephemerals(root: &str) -> String {
 }
 
 pub(super) fn ephemeral_path(root: &str, key: usize) -> String {
-    format!("{root}/sessions/{key:07}")
+    format!("{}/{key:07}", ephemerals(root))
 }
 
 impl Witness {
@@ -84,7 +84,7 @@ impl Witness {
         let mut fleet = Fleet::connect(servers, clients + 1)?;
         let count = u32::try_from(clients).unwrap_or(u32::MAX);
         let path = |client| client_path(root, client);
-        let value = create_tree(&mut fleet, root, count)?;
+        create_tree(&mut fleet, root, count)?;
         let shared = Arc::new(Shared {
             phase: AtomicU8::new(Phase::Idle as u8),
             stop: AtomicBool::new(false),
@@ -93,7 +93,7 @@ impl Witness {
         let mut load = Load {
             paths: (0..count).map(path).collect(),
             parent: ephemerals(root),
-            value,
+            value: vec![b'm'; VALUE_BYTES],
             watching: false,
             checks: checked.then(|| Checks::new(clients, count, VALUE_BYTES)),
             schedule: Schedule::new(Nanos::now(), f64::from(rate)),
@@ -133,20 +133,14 @@ impl Witness {
     }
 }
 
-/// Creates the root, a node for each client and the parent of the ephemeral nodes; the answer is a
-/// value of theirs.
-fn create_tree(fleet: &mut Fleet, root: &str, clients: u32) -> Result<Vec<u8>, BenchError> {
-    let mut value = vec![b'm'; VALUE_BYTES];
-    let value_of = |key| {
-        checks::label(&mut value, key, 0);
-        value.clone()
-    };
+/// Creates the root, a node for each client and the parent of the ephemeral nodes.
+fn create_tree(fleet: &mut Fleet, root: &str, clients: u32) -> Result<(), BenchError> {
+    let value_of = checks::first_values(vec![b'm'; VALUE_BYTES]);
     test_tree::create_root(fleet, root)?;
     let path = |client| client_path(root, client);
     test_tree::create(fleet, clients, 1, path, value_of, Recorder::default())?;
     test_tree::create(fleet, 1, 1, |_| ephemerals(root), |_| &[], Recorder::default())?;
-    test_tree::sync(fleet, root)?;
-    Ok(value)
+    test_tree::sync(fleet, root)
 }
 
 /// The driver of the witness.
