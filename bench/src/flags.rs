@@ -12,14 +12,14 @@ pub fn per_second(text: &str) -> Result<f64, String> {
     within(text, 0.001, 1e8)
 }
 
-/// The word that stands for `value` on the command line.
-pub fn name_of(value: impl ValueEnum) -> String {
-    value.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned())
-}
-
 /// An exponent; above 10 all but the first key are never drawn.
 pub fn skew(text: &str) -> Result<f64, String> {
     within(text, 0.0, 10.0)
+}
+
+/// The word that stands for `value` on the command line.
+pub fn name_of(value: impl ValueEnum) -> String {
+    value.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned())
 }
 
 /// The words that stand for `values` on the command line.

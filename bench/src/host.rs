@@ -3,17 +3,19 @@
 //! Everything is looked up where an operator would look, and what is not there is left out: a
 //! container has no disk, and not every server answers `srvr`.
 
-use std::io::{Read as _, Write as _};
-use std::net::{SocketAddr, TcpStream};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde_json::Value;
 
+use crate::blocking::four_letter_word;
+
 /// A server that says nothing for so long has no version.
 const ANSWER_TIME_MAX: Duration = Duration::from_secs(1);
-/// An answer to `srvr` is shorter.
-const ANSWER_BYTES_MAX: u64 = 64 * 1024;
+
+/// This program.
+pub const GENERATOR: &str = concat!("menagerie-bench ", env!("CARGO_PKG_VERSION"));
 
 /// Conditions that every run has.
 pub fn conditions() -> Vec<(&'static str, Value)> {
@@ -25,7 +27,7 @@ pub fn conditions() -> Vec<(&'static str, Value)> {
         ("kernel", uname.release().to_string_lossy().into()),
         ("host_cpus", cpus.into()),
         ("host_memory_bytes", memory.into()),
-        ("generator", concat!("menagerie-bench ", env!("CARGO_PKG_VERSION")).into()),
+        ("generator", GENERATOR.into()),
         ("command", std::env::args().skip(1).collect::<Vec<_>>().join(" ").into()),
     ];
     let cpuinfo = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
@@ -40,13 +42,8 @@ fn cpu_model(cpuinfo: &str) -> Option<&str> {
 
 /// The version that a server tells of itself in `srvr`.
 pub fn server_version(server: SocketAddr) -> Option<String> {
-    let mut socket = TcpStream::connect_timeout(&server, ANSWER_TIME_MAX).ok()?;
-    socket.set_read_timeout(Some(ANSWER_TIME_MAX)).ok()?;
-    socket.write_all(b"srvr").ok()?;
-    let mut answer = Vec::new();
-    // What came before an error is the answer, too: some servers reset the connection behind it.
-    let _ = socket.take(ANSWER_BYTES_MAX).read_to_end(&mut answer);
-    version_in(&String::from_utf8_lossy(&answer)).map(str::to_owned)
+    let answer = four_letter_word(server, "srvr", ANSWER_TIME_MAX).ok()?;
+    version_in(&answer).map(str::to_owned)
 }
 
 fn version_in(srvr: &str) -> Option<&str> {
@@ -101,6 +98,7 @@ fn disk_model(device: &Path) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use std::io::{Read as _, Write as _};
     use std::net::TcpListener;
 
     use super::*;

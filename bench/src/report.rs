@@ -4,8 +4,8 @@
 //! `{scenario, conditions, operations: {read|write|event|…: {count, errors, per_second,
 //! latency_us: {p50, p90, p99, p99_9, max}, over_time}}, check: {violations}, client_cpu_s,
 //! client_cpu_share, client_wait_share}`, with `server_cpu_s` and `ops_per_server_cpu_s` where the
-//! server's process is known, and `figures` for what only one scenario measures. Units stand in the
-//! names; [`OverTimeReport`] says what `over_time` holds.
+//! server's process is known, and `figures` and `series` for what only one scenario measures. Units
+//! stand in the names; [`OverTimeReport`] says what `over_time` holds.
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -10,6 +10,7 @@ use super::colours;
 use super::plots::{Group, words};
 use super::run::{Operation, Run};
 use super::units;
+use crate::host::GENERATOR;
 
 /// Above it the generator may be what was measured.
 const CPU_SHARE_MAX: f64 = 0.8;
@@ -32,7 +33,7 @@ pub(super) fn page(title: &str, runs: &[Run], groups: &[Group]) -> String {
             head {
                 meta charset="utf-8";
                 meta name="viewport" content="width=device-width, initial-scale=1";
-                meta name="generator" content=(generator());
+                meta name="generator" content=(GENERATOR);
                 title { (title) }
                 style { (PreEscaped(colours::stylesheet_of_page())) }
             }
@@ -49,16 +50,12 @@ pub(super) fn page(title: &str, runs: &[Run], groups: &[Group]) -> String {
                     (conditions(runs))
                     (reading(runs))
                 }
-                footer { "Written by " (generator()) " from " (count(runs.len(), "run")) "." }
+                footer { "Written by " (GENERATOR) " from " (count(runs.len(), "run")) "." }
                 script { (PreEscaped(SCRIPT)) }
             }
         }
     };
     page.into_string()
-}
-
-pub(super) fn generator() -> &'static str {
-    concat!("menagerie-bench ", env!("CARGO_PKG_VERSION"))
 }
 
 fn count(n: usize, what: &str) -> String {
@@ -292,10 +289,11 @@ fn conditions(runs: &[Run]) -> Markup {
         let known = of.iter().filter(|name| names.contains(name));
         known
             .map(|name| {
-                let short = name.trim_start_matches("host_").trim_end_matches("memory_bytes");
-                let name_in_words =
-                    if short.is_empty() { "memory".to_owned() } else { words(short) };
-                (name_in_words, runs.iter().map(|run| condition(run, name)).collect::<Vec<_>>())
+                let short = match *name {
+                    "host_memory_bytes" => "memory",
+                    name => name.trim_start_matches("host_"),
+                };
+                (words(short), runs.iter().map(|run| condition(run, name)).collect())
             })
             .collect()
     };

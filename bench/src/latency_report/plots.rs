@@ -125,8 +125,6 @@ fn slots(runs: &[Run]) -> Option<Plot> {
         let label = run.label.clone();
         all.push(Series { label, colour, shape: Shape::Trace, lines: vec![points] });
     }
-    let values = || all.iter().flat_map(|series| series.lines.iter().flatten()).map(|(_, ns)| *ns);
-    let (min_ns, max_ns) = (values().fold(f64::MAX, f64::min), values().fold(1.0, f64::max));
     let snapshots = match runs {
         [run] => run.series.get("snapshots_seen_at_ms").cloned().unwrap_or_default(),
         _ => Vec::new(),
@@ -139,7 +137,7 @@ fn slots(runs: &[Run]) -> Option<Plot> {
         width: WIDE,
         height: 220.0,
         x: Axis::time(longest as f64 * SLOT_S),
-        y: Axis::latency("latency (logarithmic)", min_ns.min(max_ns).max(1.0), max_ns),
+        y: axis_of(&all),
         series: all,
         marks: snapshots.into_iter().map(mark).collect(),
     })
@@ -185,6 +183,14 @@ fn latency_axis(title: &'static str, lines: &[Line<'_>]) -> Axis {
     Axis::latency(title, min_ns.max(1) as f64, max_ns.max(1) as f64)
 }
 
+/// From the least to the greatest latency of all points.
+fn axis_of(series: &[Series]) -> Axis {
+    let latencies =
+        || series.iter().flat_map(|series| series.lines.iter().flatten()).map(|at| at.1);
+    let (min_ns, max_ns) = (latencies().fold(f64::MAX, f64::min), latencies().fold(1.0, f64::max));
+    Axis::latency("latency (logarithmic)", min_ns.min(max_ns).max(1.0), max_ns)
+}
+
 fn throughput(name: &str, title: &str, width: f64, lines: &[Line<'_>]) -> Plot {
     let ticks = ticks_together(width, lines);
     let series: Vec<_> = lines.iter().map(|line| throughput_series(line, ticks)).collect();
@@ -220,9 +226,6 @@ fn throughput_series(line: &Line<'_>, ticks: usize) -> Series {
 fn worst(name: &str, title: &str, width: f64, lines: &[Line<'_>]) -> Plot {
     let ticks = ticks_together(width, lines);
     let series: Vec<_> = lines.iter().map(|line| worst_series(line, ticks)).collect();
-    let values = || series.iter().flat_map(|series| series.lines.iter().flatten());
-    let min_ns = values().map(|(_, ns)| *ns).fold(f64::MAX, f64::min);
-    let max_ns = values().map(|(_, ns)| *ns).fold(1.0, f64::max);
     Plot {
         name: name.to_owned(),
         title: title.to_owned(),
@@ -230,7 +233,7 @@ fn worst(name: &str, title: &str, width: f64, lines: &[Line<'_>]) -> Plot {
         width,
         height: 190.0,
         x: time_axis(lines),
-        y: Axis::latency("latency (logarithmic)", min_ns.min(max_ns).max(1.0), max_ns),
+        y: axis_of(&series),
         series,
         marks: Vec::new(),
     }
