@@ -47,17 +47,3 @@ fn each_flaw_is_noticed_by_its_script() {
     }
     assert!(unnoticed.is_empty(), "not noticed: {unnoticed:?}");
 }
-
-/// Tries the flaw of the environment variable `FLAW` on every script, to see which notice it.
-#[test]
-fn one_flaw() {
-    let Ok(wanted) = std::env::var("FLAW") else { return };
-    let flaw = Flaw::ALL.iter().find(|flaw| format!("{flaw:?}") == wanted).expect("a flaw");
-    std::panic::set_hook(Box::new(|_| {}));
-    for (name, play) in scenarios::ALL {
-        if let Some(how) = noticed(*flaw, *play) {
-            println!("{name}: {how}");
-        }
-    }
-    let _ = std::panic::take_hook();
-}

@@ -2,7 +2,8 @@
 //! mistake at a time, and has so many seconds for each. Prints which it finds, and after how many
 //! worlds.
 //!
-//! A seed counts only if the same world without the flaw is sound.
+//! A seed counts only if the same world without the flaw is sound. With `--scripts` the scripts are
+//! played instead, and those are printed that notice.
 #![expect(clippy::print_stdout, reason = "its table is what it is for")]
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -13,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use clap::Parser;
 use menagerie_flaws::{self as flaws, Flaw};
+use menagerie_simulation::scenarios;
 use menagerie_simulation::world::{self, Plan};
 
 #[derive(Parser)]
@@ -28,6 +30,9 @@ struct Arguments {
     /// Only this one.
     #[arg(long)]
     flaw: Option<String>,
+    /// Plays every script instead of random worlds.
+    #[arg(long)]
+    scripts: bool,
 }
 
 /// How a flaw was found.
@@ -44,6 +49,10 @@ fn main() -> ExitCode {
     let wanted = |flaw: &&Flaw| arguments.flaw.as_ref().is_none_or(|wanted| name(flaw) == *wanted);
     let list: Vec<Flaw> = Flaw::ALL.iter().filter(wanted).copied().collect();
     std::panic::set_hook(Box::new(|_| {}));
+    if arguments.scripts {
+        list.into_iter().for_each(play_scripts);
+        return ExitCode::SUCCESS;
+    }
     let (next, found) = (AtomicUsize::new(0), Mutex::new(0));
     std::thread::scope(|scope| {
         for _ in 0..arguments.threads.max(1) {
@@ -80,16 +89,32 @@ fn search(flaw: Flaw, arguments: &Arguments) -> Option<Found> {
 
 /// The promise that a world breaks.
 fn breaks(flaw: Option<Flaw>, seed: u64) -> Option<String> {
+    noticed(flaw, || world::run(Plan::by_seed(seed), false).violations.into_iter().next())
+}
+
+fn play_scripts(flaw: Flaw) {
+    for (name, play) in scenarios::ALL {
+        let how = noticed(Some(flaw), || {
+            play();
+            None
+        });
+        if let Some(how) = how {
+            println!("{flaw:?} {name}: {}", how.lines().next().unwrap_or_default());
+        }
+    }
+}
+
+/// What is found wrong with servers that have this flaw.
+fn noticed(flaw: Option<Flaw>, play: impl FnOnce() -> Option<String>) -> Option<String> {
     flaws::set(flaw);
-    let lived = catch_unwind(AssertUnwindSafe(|| world::run(Plan::by_seed(seed), false)));
+    let played = catch_unwind(AssertUnwindSafe(play));
     flaws::set(None);
-    match lived {
-        Ok(report) => report.violations.into_iter().next(),
-        Err(panic) => Some(match panic.downcast::<String>() {
+    played.unwrap_or_else(|panic| {
+        Some(match panic.downcast::<String>() {
             Ok(text) => *text,
             Err(panic) => panic.downcast_ref::<&str>().copied().unwrap_or_default().to_owned(),
-        }),
-    }
+        })
+    })
 }
 
 fn tell(flaw: Flaw, found: Option<&Found>) {
