@@ -1,10 +1,13 @@
 //! Section 1B of the failure catalogue: what disks did to servers.
 
-use menagerie_engine::disk::Disk;
+use menagerie_engine::disk::{BLOCK_BYTES, Disk};
+use menagerie_engine::recovery::zxid_of_snapshot_file;
+use menagerie_engine::wal::segment::zxid_of_log_file;
 
 use super::Stage;
-use crate::history::{Request, Write};
-use crate::world::{Crash, Plan, World};
+use super::packets::{is_proposal, is_trunc};
+use crate::history::{CreateMode, Request, Write};
+use crate::world::{Crash, Plan};
 
 /// ZK-2560, 2561: several writes, then one sync, and the power goes out: any part of what was not
 /// synced is there. Every start copes, and keeps what it promised.
@@ -31,7 +34,7 @@ pub(super) fn zk_2310_power_loss_behind_a_snapshot() {
             for id in stage.roles() {
                 stage.restart(id, crash);
             }
-            stage.wait("serving", World::all_serve);
+            stage.all_serve_again();
             assert!(stage.observer().committed_count() > round, "something is written");
         }
         stage.end();
@@ -51,10 +54,7 @@ pub(super) fn zk_2325_damaged_snapshot_costs_nothing() {
     stage.crash(one, Crash::Kill);
     let machine = stage.machine_mut(one);
     machine.may_refuse = true;
-    let mut names = machine.disk.list().expect("a disk in memory");
-    names.retain(|name| name.starts_with("snapshot."));
-    names.sort_by_key(|name| i64::from_str_radix(&name["snapshot.".len()..], 16).unwrap_or(0));
-    let newest = names.last().expect("it has kept some").clone();
+    let newest = machine.files(zxid_of_snapshot_file).pop().expect("it has kept some");
     machine.disk.damage(&newest, 40, 0x10);
     stage.start(one);
     stage.serves(one);
@@ -114,15 +114,14 @@ pub(super) fn zk_1453_damage_is_not_the_end() {
     stage.crash(one, Crash::Kill);
     let machine = stage.machine_mut(one);
     machine.may_refuse = true;
-    let names = machine.disk.list().expect("a disk in memory");
-    let log = names.iter().filter(|name| name.starts_with("log.")).max().expect("a log").clone();
-    // In the third batch: one is a block.
-    machine.disk.damage(&log, 4 * 4096 + 80, 0x01);
+    let log = machine.files(zxid_of_log_file).pop().expect("a log");
+    // In the fourth batch: each is a block, and the header of the file is one.
+    let at = 4 * BLOCK_BYTES as u64 + 80;
+    machine.disk.damage(&log, at, 0x01);
     stage.start(one);
     stage.pass_ms(20_000);
     assert!(!stage.machine(one).is_up(), "{one} takes damage for the end of its log");
-    let machine = stage.machine_mut(one);
-    machine.disk.damage(&log, 4 * 4096 + 80, 0x01);
+    stage.machine(one).disk.damage(&log, at, 0x01);
     stage.end();
 }
 
@@ -145,9 +144,7 @@ pub(super) fn missing_segment_is_noticed() {
     stage.crash(one, Crash::Kill);
     let machine = stage.machine_mut(one);
     machine.may_refuse = true;
-    let mut names = machine.disk.list().expect("a disk in memory");
-    names.retain(|name| name.starts_with("log."));
-    names.sort_by_key(|name| i64::from_str_radix(&name["log.".len()..], 16).unwrap_or(0));
+    let names = machine.files(zxid_of_log_file);
     let middle = names[names.len() - 2].clone();
     machine.disk.rename(&middle, "aside").expect("a disk in memory");
     stage.start(one);
@@ -173,11 +170,8 @@ pub(super) fn zk_2249_records_across_segments() {
                 let data = Some(format!("{round}{}", "y".repeat(30_000)));
                 let write = Write::SetData { path: "/k0".to_owned(), data, version: -1 };
                 stage.begin(client, Request::Write(write));
-                stage.until_sent(one, |packet| {
-                    matches!(packet, menagerie_replication::Packet::Proposal { .. })
-                });
-                let until_us = stage.now_us() + 450;
-                stage.run_until(until_us);
+                stage.until_sent(one, is_proposal);
+                stage.pass_us(450);
                 stage.restart(one, Crash::PowerLoss);
                 stage.serves(one);
             }
@@ -198,7 +192,7 @@ pub(super) fn zk_3125_snapshots_between_multis() {
         let create = |path: String| Write::Create {
             path: path.clone(),
             data: Some(path),
-            mode: crate::history::CreateMode::Persistent,
+            mode: CreateMode::Persistent,
             sequential: false,
         };
         let delete = Write::Delete { path: name("a"), version: -1 };
@@ -231,9 +225,7 @@ pub(super) fn cut_across_segments_without_power() {
         }
         stage.next_leader(&[leader]);
         stage.mend();
-        stage.until_sent(leader, |packet| {
-            matches!(packet, menagerie_replication::Packet::Trunc { .. })
-        });
+        stage.until_sent(leader, is_trunc);
         for _ in 0..changes {
             stage.step();
         }

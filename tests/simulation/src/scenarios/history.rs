@@ -1,40 +1,15 @@
 //! Section 1A of the failure catalogue: synchronization and recovery, where data was lost and
 //! servers diverged.
 
-use menagerie_replication::Packet;
 use menagerie_wire::ServerId;
 
 use super::Stage;
+use super::packets::{
+    is_ack, is_ack_epoch, is_ack_new_leader, is_diff, is_leader_info, is_new_leader, is_proposal,
+    is_trunc, is_up_to_date,
+};
 use crate::history::{CreateMode, Request};
 use crate::world::{Action, Crash, Plan, World};
-
-const fn is_new_leader(packet: &Packet) -> bool {
-    matches!(packet, Packet::NewLeader { .. })
-}
-
-const fn is_up_to_date(packet: &Packet) -> bool {
-    matches!(packet, Packet::UpToDate)
-}
-
-const fn is_leader_info(packet: &Packet) -> bool {
-    matches!(packet, Packet::LeaderInfo { .. })
-}
-
-const fn is_ack(packet: &Packet) -> bool {
-    matches!(packet, Packet::Ack { zxid } if zxid.counter() > 0)
-}
-
-const fn is_ack_new_leader(packet: &Packet) -> bool {
-    matches!(packet, Packet::Ack { zxid } if zxid.counter() == 0)
-}
-
-const fn is_ack_epoch(packet: &Packet) -> bool {
-    matches!(packet, Packet::AckEpoch { .. })
-}
-
-const fn is_proposal(packet: &Packet) -> bool {
-    matches!(packet, Packet::Proposal { .. })
-}
 
 /// An ensemble whose leader has written a node.
 fn written(plan: Plan) -> (Stage, Vec<ServerId>, u32) {
@@ -144,11 +119,7 @@ pub(super) fn snapshot_of_what_the_next_leader_has_not() {
     stage.mend();
 
     // What its log has more is sent to both; one gets it late.
-    stage.ambush(
-        needed,
-        |packet| matches!(packet, Packet::Diff { .. }),
-        Action::DelayUs(10_000_000),
-    );
+    stage.ambush(needed, is_diff, Action::DelayUs(10_000_000));
     let gone = Action::CrashReceiver(Crash::KeepUnsynced);
     stage.ambush(first, is_ack_new_leader, gone);
     for id in [first, lags, needed] {
@@ -164,7 +135,7 @@ pub(super) fn snapshot_of_what_the_next_leader_has_not() {
     let next = stage.next_leader(&[]);
     assert_eq!(stage.last_logged(next), committed);
     // Before anything is written: what is too much would be cut.
-    stage.ambush(lags, |packet| matches!(packet, Packet::Trunc { .. }), Action::DelayUs(0));
+    stage.ambush(lags, is_trunc, Action::DelayUs(0));
     stage.start(lags);
     // Sooner than a process that has ended is started again.
     stage.pass_ms(2_000);
@@ -398,8 +369,7 @@ pub(super) fn zk_4643_epoch_is_durable_behind_the_history() {
         stage.crash(roles[0], Crash::Kill);
         stage.start(roles[1]);
         stage.until_sent(roles[1], is_new_leader);
-        let until_us = stage.now_us() + micros;
-        stage.run_until(until_us);
+        stage.pass_us(micros);
         stage.crash(roles[1], Crash::LoseUnsynced);
         stage.crash(roles[2], Crash::LoseUnsynced);
         stage.start(roles[1]);
@@ -525,8 +495,7 @@ pub(super) fn zk_2845_vote_is_what_the_log_holds() {
     stage.isolate(other);
     let op = stage.set_soon(client, "/k0");
     stage.until_sent(keeper, is_proposal);
-    let until_us = stage.now_us() + 450;
-    stage.run_until(until_us);
+    stage.pass_us(450);
     stage.hold(leader, keeper);
     stage.result(client, op).expect("a quorum has it");
     stage.crash(leader, Crash::LoseUnsynced);
@@ -631,7 +600,7 @@ pub(super) fn zk_3701_full_disk_inside_trunc() {
         stage.pass_ms(50);
         stage.next_leader(&[cut]);
         stage.mend();
-        stage.until_sent(cut, |packet| matches!(packet, Packet::Trunc { .. }));
+        stage.until_sent(cut, is_trunc);
         let machine = stage.machine_mut(cut);
         machine.may_refuse = true;
         if full {

@@ -3,9 +3,11 @@
 use menagerie_wire::ServerId;
 
 use super::Stage;
+use super::packets::is_leader_info;
 use crate::history::Request;
 use crate::world::{Crash, Plan, World};
 
+/// An ensemble in which the client of a follower has written a node.
 fn written(plan: Plan) -> (Stage, Vec<ServerId>, u32) {
     let mut stage = Stage::new(plan);
     let roles = stage.roles();
@@ -74,9 +76,7 @@ pub(super) fn zk_3531_stalled_receiver_of_a_snapshot() {
     stage.crash(stalled, Crash::Kill);
     stage.sets(client, "/k0", 60);
     stage.start(stalled);
-    stage.until_sent(stalled, |packet| {
-        matches!(packet, menagerie_replication::Packet::LeaderInfo { .. })
-    });
+    stage.until_sent(stalled, is_leader_info);
     stage.pass_ms(1);
     stage.hold(roles[0], stalled);
     for _ in 0..20 {

@@ -20,6 +20,7 @@
 mod disks;
 mod history;
 mod liveness;
+mod packets;
 mod sessions;
 mod stage;
 mod ten;

@@ -1,8 +1,10 @@
 //! Section 1D of the failure catalogue: sessions, what belongs to them, and who is told.
 
+use menagerie_wire::Zxid;
+
 use super::Stage;
 use crate::history::{CreateMode, EventKind, Moment, Request, WatchedBy};
-use crate::world::{Crash, Place, Plan, World};
+use crate::world::{Crash, Place, Plan};
 
 /// ZK-2355: a follower dies while it reads the end of a session, and comes back by DIFF: the
 /// ephemeral is gone there too.
@@ -13,8 +15,7 @@ pub(super) fn zk_2355_follower_dies_of_a_close() {
         let client = stage.client_at(leader);
         stage.create_ephemeral(client, "/k1");
         stage.begin(client, Request::CloseSession);
-        let until_us = stage.now_us() + micros;
-        stage.run_until(until_us);
+        stage.pass_us(micros);
         stage.restart(one, Crash::LoseUnsynced);
         stage.serves(one);
         let reader = stage.client_at(one);
@@ -347,7 +348,7 @@ pub(super) fn events_before_replies() {
         stage.pass_ms(1);
     }
     stage.wait("told", move |world| world.client(client).events().len() == 50);
-    let mut last = menagerie_wire::Zxid::ZERO;
+    let mut last = Zxid::ZERO;
     for record in stage.records() {
         if let Moment::Event { zxid, .. } = record.what
             && record.client == client
@@ -409,6 +410,6 @@ pub(super) fn clocks_jump_and_processes_hang() {
     }
     stage.pause(leader, 4_000_000);
     stage.pass_ms(15_000);
-    stage.wait("serving", World::all_serve);
+    stage.all_serve_again();
     stage.end();
 }

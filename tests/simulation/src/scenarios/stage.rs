@@ -96,6 +96,12 @@ impl Stage {
         self.hold(other, one);
     }
 
+    /// Lets less than a millisecond pass, or not much more.
+    pub(super) fn pass_us(&mut self, us: u64) {
+        let until_us = self.now_us() + us;
+        self.run_until(until_us);
+    }
+
     /// Waits until a packet is on its way to a member.
     pub(super) fn until_sent(&mut self, to: ServerId, wanted: fn(&Packet) -> bool) {
         self.ambush(to, wanted, Action::DelayUs(0));

@@ -3,17 +3,17 @@
 
 use std::collections::BTreeMap;
 
-use menagerie_engine::disk::{Access, Disk as _, DiskFile as _, MemoryDisk};
+use menagerie_engine::disk::{Access, BLOCK_BYTES, Disk as _, DiskFile as _};
+use menagerie_engine::wal::segment::{FIRST_BATCH_AT, zxid_of_log_file};
 use menagerie_wire::ServerId;
 
+use super::machine::Machine;
 use super::network::{Place, Port};
 use super::script::Crash;
 use super::{Happening, Plan, World};
 
 const MS: u64 = 1_000;
 
-/// Of which batches of a log begin.
-const BLOCK: u64 = 4096;
 /// Within the first record of a batch, behind the header of the batch.
 const BYTE_OF_A_RECORD: u64 = 80;
 /// Segments that the last sync of a log may have been about, or none yet.
@@ -168,13 +168,12 @@ impl World {
             return;
         }
         self.crash_for_a_while(id, Crash::Kill);
-        let disk = self.machines[&id].disk.clone();
-        let blocks = old_blocks(&disk);
+        let blocks = old_blocks(&self.machines[&id]);
         if blocks.is_empty() {
             return;
         }
         let (name, at) = self.random.pick(&blocks);
-        disk.damage(name, at + BYTE_OF_A_RECORD, 1 << self.random.below(8));
+        self.machines[&id].disk.damage(name, at + BYTE_OF_A_RECORD, 1 << self.random.below(8));
         self.machine_mut(id).rotten = true;
     }
 
@@ -285,20 +284,17 @@ impl World {
 }
 
 /// The blocks of a log that hold batches which were synced before others: file and offset.
-fn old_blocks(disk: &MemoryDisk) -> Vec<(String, u64)> {
-    let mut names = disk.list().expect("a disk in memory");
-    names.retain(|name| name.starts_with("log."));
-    names.sort_by_key(|name| i64::from_str_radix(&name["log.".len()..], 16).unwrap_or(0));
+fn old_blocks(machine: &Machine) -> Vec<(String, u64)> {
+    let mut names = machine.files(zxid_of_log_file);
     names.truncate(names.len().saturating_sub(SEGMENTS_AT_THE_END));
     let mut blocks = Vec::new();
     for name in names {
-        let file = disk.open(&name, Access::Read).expect("a file that was listed");
+        let file = machine.disk.open(&name, Access::Read).expect("a file that was listed");
         let bytes = file.bytes().expect("a disk in memory");
-        // The first is the header of the file.
-        for at in (BLOCK..bytes).step_by(BLOCK as usize) {
-            let mut byte = [0; 8];
-            let read = file.read_at(&mut byte, at).expect("a disk in memory");
-            if read > 0 && byte != [0; 8] {
+        for at in (FIRST_BATCH_AT..bytes).step_by(BLOCK_BYTES) {
+            let mut start = [0; 8];
+            let read = file.read_at(&mut start, at).expect("a disk in memory");
+            if read > 0 && start != [0; 8] {
                 blocks.push((name.clone(), at));
             }
         }

@@ -10,7 +10,7 @@ use menagerie::client::password::SessionSecret;
 use menagerie::client::shard::{self, Shard};
 use menagerie::sequencer::{self, CleanerSettings, Output, Sequencer};
 use menagerie::store::{LogCursor, Parts, Store, StoreError};
-use menagerie_engine::disk::MemoryDisk;
+use menagerie_engine::disk::{Disk as _, MemoryDisk};
 use menagerie_engine::recovery::{self, Options, RecoveryError};
 use menagerie_engine::restore::{DigestMismatch, Restore};
 use menagerie_engine::tree::Root;
@@ -95,6 +95,18 @@ impl Machine {
     #[must_use]
     pub fn sequencer(&self) -> Option<&Sequencer> {
         self.process.as_ref().map(|process| &process.sequencer)
+    }
+
+    /// The files of its disk that have a zxid in their names, in the order of these.
+    ///
+    /// # Panics
+    /// Never: a disk in memory can be listed.
+    #[must_use]
+    pub fn files(&self, zxid_of: fn(&str) -> Option<Zxid>) -> Vec<String> {
+        let names = self.disk.list().expect("a disk in memory").into_iter();
+        let mut files: Vec<_> = names.filter_map(|name| Some((zxid_of(&name)?, name))).collect();
+        files.sort();
+        files.into_iter().map(|(_, name)| name).collect()
     }
 
     #[must_use]

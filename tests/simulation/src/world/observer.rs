@@ -230,7 +230,7 @@ impl Observer {
         self.see(id, Observation::Followed { leader, epoch });
     }
 
-    /// A member shows its tree, which is committed up to `zxid`.
+    /// A member shows its tree.
     pub(super) fn on_shown(&mut self, id: ServerId, view: View<'_>) {
         let (zxid, digest) = (view.last_zxid(), view.digest());
         let known = self.committed_count();

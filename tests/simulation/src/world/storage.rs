@@ -71,9 +71,7 @@ impl DiskWork {
             self.received.retain(|(l, _)| *l != link);
         }
     }
-}
 
-impl DiskWork {
     /// A role is over: no snapshot is waited for any more, even one whose link ended before it was
     /// asked for.
     fn give_up(&mut self) {

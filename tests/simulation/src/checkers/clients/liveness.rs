@@ -54,8 +54,8 @@ fn never_recovers(history: &History, healed_ns: u64, recovered_ns: u64) -> Vec<V
     let is_answered =
         |operation: &&Operation| operation.refused().is_none_or(|it| !lost.contains(&it));
     for operation in history.operations.iter().filter(is_answered) {
-        let returned = operation.returned().map_or(0, |at| at.at_ns);
-        if (healed_ns..=recovered_ns).contains(&returned) {
+        let returned = operation.returned().map(|at| at.at_ns);
+        if returned.is_some_and(|at_ns| (healed_ns..=recovered_ns).contains(&at_ns)) {
             asked.remove(&operation.client);
         }
     }
