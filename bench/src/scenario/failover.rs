@@ -66,7 +66,7 @@ struct Member {
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Origin {
     Command(String),
-    Process(u32),
+    Process(Pid),
 }
 
 impl FromStr for Member {
@@ -77,7 +77,10 @@ impl FromStr for Member {
             // A command may hold any character, an address neither of these two.
             let (address, rest) = text.split_at(text.find(['=', '@'])?);
             let origin = match rest.split_at(1) {
-                ("@", pid) => Origin::Process(pid.parse().ok()?),
+                ("@", pid) => {
+                    let pid = pid.parse().ok().filter(|pid| *pid > 0);
+                    Origin::Process(pid.and_then(Pid::from_raw)?)
+                }
                 (_, command) => Origin::Command(command.to_owned()),
             };
             Some(Self { address: address.parse().ok()?, origin })
@@ -236,9 +239,9 @@ impl<'a> Ensemble<'a> {
             return server.kill();
         }
         if let Origin::Process(pid) = self.failover.servers[member].origin {
-            let pid = Pid::from_raw(pid.cast_signed());
-            let gone = || BenchError::Usage("a process with number 0 cannot be killed".to_owned());
-            kill_process(pid.ok_or_else(gone)?, Signal::KILL)?;
+            kill_process(pid, Signal::KILL).map_err(|error| {
+                BenchError::Ensemble(format!("process {pid} cannot be killed: {error}"))
+            })?;
             self.dead.push(member);
         }
         Ok(())
@@ -321,7 +324,9 @@ mod tests {
         };
         let command = "server --set a=b x@y".to_owned();
         check("127.0.0.1:2181=server --set a=b x@y", Some(Origin::Command(command)));
-        check("127.0.0.1:2181@42", Some(Origin::Process(42)));
+        check("127.0.0.1:2181@42", Pid::from_raw(42).map(Origin::Process));
+        check("127.0.0.1:2181@0", None);
+        check("127.0.0.1:2181@-1", None);
         check("127.0.0.1:2181@x", None);
         check("127.0.0.1:2181", None);
         check("localhost=x", None);
