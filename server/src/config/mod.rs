@@ -172,8 +172,7 @@ pub struct AccessConfig {
     /// Which ids beside world, ip, digest and auth an ACL may hold. `authProvider.N`; default none.
     pub acl_schemes: AclSchemes,
     /// The membership has versions, and reconfig is answered with "unimplemented" instead of
-    /// "disabled".
-    /// `reconfigEnabled`; default false.
+    /// "disabled". `reconfigEnabled`; default false.
     pub reconfig: bool,
 }
 

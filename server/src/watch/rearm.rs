@@ -6,6 +6,7 @@
 // ZooKeeper: DataTree.setWatches.
 
 use menagerie_flaws::{self as flaws, Flaw};
+use menagerie_wire::Zxid;
 use menagerie_wire::data::Stat;
 use menagerie_wire::event::EventType;
 use menagerie_wire::proto::SetWatches;
@@ -26,7 +27,7 @@ pub fn rearm(
     mut fire: impl FnMut(EventType, &str),
 ) -> Result<(), WatchLimit> {
     let forgets = flaws::has(Flaw::SetWatchesForgets);
-    let seen = if forgets { menagerie_wire::Zxid(i64::MAX) } else { request.relative_zxid };
+    let seen = if forgets { Zxid(i64::MAX) } else { request.relative_zxid };
     let mut each = |paths: &[std::borrow::Cow<'_, str>], kind, due: &dyn Fn(&str) -> _| {
         for path in paths {
             match due(path) {
@@ -53,7 +54,6 @@ pub fn rearm(
 mod tests {
     use std::borrow::Cow;
 
-    use menagerie_wire::Zxid;
     use menagerie_wire::proto::WatcherType;
 
     use super::*;
