@@ -151,3 +151,20 @@ pub const fn has(_: Flaw) -> bool {
 
 /// Whether mistakes can be made at all.
 pub const ARMED: bool = cfg!(feature = "armed");
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    #[test]
+    fn each_flaw_is_built_in_where_it_says() {
+        for flaw in Flaw::ALL {
+            let (_, site) = flaw.origin();
+            let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(site);
+            let text = std::fs::read_to_string(path).expect("a file of this project");
+            assert!(text.contains(&format!("flaws::has(Flaw::{flaw:?})")), "{flaw:?}: {site}");
+        }
+    }
+}
