@@ -37,7 +37,13 @@ pub(super) enum Phase {
     Between,
 }
 
-const PHASES: usize = Phase::Between as usize;
+/// What requests of the steady clients are, by phase.
+const STEADY: [Operation; Phase::Between as usize] = [
+    Operation::SteadyIdle,
+    Operation::SteadyConnect,
+    Operation::SteadyReconnect,
+    Operation::SteadyExpiry,
+];
 const VALUE_BYTES: usize = 100;
 
 pub(super) struct Witness {
@@ -97,7 +103,7 @@ impl Witness {
             watching: false,
             checks: checked.then(|| Checks::new(clients, count, VALUE_BYTES)),
             schedule: Schedule::new(Nanos::now(), f64::from(rate)),
-            recorders: (0..PHASES).map(|_| Recorder::default()).collect(),
+            recorders: STEADY.iter().map(|_| Recorder::default()).collect(),
             phase: Phase::Between as usize,
             unanswered: 0,
             gone: sender,
@@ -180,12 +186,7 @@ impl Load {
     }
 
     fn operation(&self) -> Operation {
-        match self.phase {
-            1 => Operation::SteadyConnect,
-            2 => Operation::SteadyReconnect,
-            3 => Operation::SteadyExpiry,
-            _ => Operation::SteadyIdle,
-        }
+        STEADY.get(self.phase).copied().unwrap_or(Operation::SteadyIdle)
     }
 }
 
@@ -202,12 +203,10 @@ impl Driver for Load {
 
     fn on_reply(&mut self, connection: &mut Connection, note: Note, reply: Reply<'_>) -> Judged {
         self.unanswered -= 1;
-        if note.operation == Operation::Read {
-            return Ok(());
-        }
+        // The only other request is the observer's for its watch.
+        let phase = STEADY.iter().position(|steady| *steady == note.operation);
+        let Some(phase) = phase else { return Ok(()) };
         let failed = reply.header.err != 0;
-        // The kinds of steady requests stand in the order of the phases.
-        let phase = note.operation as usize - Operation::SteadyIdle as usize;
         self.recorders[phase].record(note.operation, note.due, reply.received, failed);
         let Some(checks) = self.checks.as_mut().filter(|_| !failed) else { return Ok(()) };
         let (server, behind) = (connection.server, connection.conversation.behind());
