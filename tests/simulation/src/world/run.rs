@@ -72,8 +72,8 @@ impl World {
         self.outlast_sessions();
         self.record(HARNESS, Moment::Finale);
         let paths: Vec<String> = (0..KEYS).map(|key| format!("/k{key}")).collect();
-        for id in self.machines.values().filter(|it| !it.ruined).map(|it| it.id).collect::<Vec<_>>()
-        {
+        let sound = self.machines.values().filter(|machine| !machine.ruined);
+        for id in sound.map(|machine| machine.id).collect::<Vec<_>>() {
             let reader = self.add_client(Some(id));
             let open = self.wait_for(60_000, |world| world.client(reader).node().is_some());
             assert!(open, "{id} takes no client: {}", self.standing());
@@ -105,7 +105,7 @@ impl World {
         let (expired_now, reigns_now) = standing(self);
         // A client may need longer than a short session lives to find out who serves now, and what
         // it says may take as long to the leader.
-        let is_heard = self.plan.session_timeout_ms as u64 > self.plan.touch_ms_max();
+        let is_heard = timeout_ms > self.plan.touch_ms_max();
         if is_heard && reigns_now == reigns {
             assert!(expired_now == expired, "sessions expire whose clients are there");
         }
