@@ -10,7 +10,7 @@ use hdrhistogram::Histogram;
 
 use crate::clock::Nanos;
 use crate::over_time::OverTime;
-use crate::report::{LatencyReport, OperationReport};
+use crate::report::{OperationReport, Percentiles};
 
 /// What a latency belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -221,7 +221,7 @@ impl Recorder {
                 count: series.latency_ns.len(),
                 errors: series.errors,
                 per_second: (series.answered as f64 / seconds).round(),
-                latency_us: latency_report(&series.latency_ns),
+                latency_us: percentiles(&series.latency_ns),
                 over_time: series.over_time.report(self.start, self.window()),
             };
             (operation, report)
@@ -230,10 +230,10 @@ impl Recorder {
     }
 }
 
-fn latency_report(latency_ns: &Histogram<u64>) -> LatencyReport {
+fn percentiles(latency_ns: &Histogram<u64>) -> Percentiles {
     let us = |ns: u64| (ns as f64 / 100.0).round() / 10.0;
     let quantile = |q| us(latency_ns.value_at_quantile(q));
-    LatencyReport {
+    Percentiles {
         p50: quantile(0.5),
         p90: quantile(0.9),
         p99: quantile(0.99),

@@ -73,12 +73,13 @@ pub struct OperationReport {
     pub errors: u64,
     /// Operations answered inside the window, per second of it.
     pub per_second: f64,
-    pub latency_us: LatencyReport,
+    pub latency_us: Percentiles,
     pub over_time: OverTimeReport,
 }
 
+/// Of the latencies of one kind, in microseconds.
 #[derive(Clone, Debug, Serialize)]
-pub struct LatencyReport {
+pub struct Percentiles {
     pub p50: f64,
     pub p90: f64,
     pub p99: f64,
@@ -197,7 +198,7 @@ impl Report {
         }
         for (name, operation) in &self.operations {
             let OperationReport { count, errors, per_second, latency_us, .. } = operation;
-            let LatencyReport { p50, p90, p99, p99_9, max } = latency_us;
+            let Percentiles { p50, p90, p99, p99_9, max } = latency_us;
             writeln!(
                 f,
                 "{name:<16} {count:>10} {errors:>7} {per_second:>10.0}  \
