@@ -27,8 +27,8 @@ pub fn is_permanent(path: &str) -> bool {
 
 /// The parent to look up before a create. "" is the root.
 pub fn parent_of_new(path: &str) -> Result<&str, ErrorCode> {
-    let (parent, _) = path.rsplit_once('/').ok_or(ErrorCode::BadArguments)?;
-    if path.as_bytes().contains(&0) { Err(ErrorCode::BadArguments) } else { Ok(parent) }
+    let slash = last_slash(path).ok_or(ErrorCode::BadArguments)?;
+    if path.as_bytes().contains(&0) { Err(ErrorCode::BadArguments) } else { Ok(&path[..slash]) }
 }
 
 /// The parent to look up before a delete, which also refuses the permanent nodes.
@@ -39,25 +39,40 @@ pub fn parent_of_old(path: &str) -> Result<&str, ErrorCode> {
 
 /// The parent of a path that is known to be a valid one. "" is the root.
 pub fn parent(path: &str) -> &str {
-    path.rfind('/').map_or("", |slash| &path[..slash])
+    last_slash(path).map_or("", |slash| &path[..slash])
+}
+
+/// The name behind the last slash; of the root, and of what has no slash, none.
+pub fn name(path: &str) -> &str {
+    last_slash(path).map_or("", |slash| &path[slash + 1..])
+}
+
+/// Byte by byte: names are short, and what the library searches with is made for long texts.
+fn last_slash(path: &str) -> Option<usize> {
+    path.bytes().rposition(|byte| byte == b'/')
+}
+
+/// The names of a path that began with a slash, which is taken off.
+fn names(below: &str) -> impl Iterator<Item = &[u8]> {
+    below.as_bytes().split(|byte| *byte == b'/')
 }
 
 /// Whether a path names exactly one place below the root: absolute, and no component is empty.
 ///
 /// Older servers allowed characters that [`validate`] does not, and their logs must be read.
 pub fn is_canonical(path: &str) -> bool {
-    path.strip_prefix('/').is_some_and(|names| names.split('/').all(|name| !name.is_empty()))
+    path.strip_prefix('/').is_some_and(|below| names(below).all(|name| !name.is_empty()))
 }
 
 /// Judges a whole path: absolute, no empty, `.` or `..` component, no forbidden character.
 pub fn validate(path: &str) -> Result<(), ErrorCode> {
-    let components = path.strip_prefix('/').ok_or(ErrorCode::BadArguments)?;
-    let named = components.is_empty() || components.split('/').all(is_name);
+    let below = path.strip_prefix('/').ok_or(ErrorCode::BadArguments)?;
+    let named = below.is_empty() || names(below).all(is_name);
     if named && !has_forbidden_char(path) { Ok(()) } else { Err(ErrorCode::BadArguments) }
 }
 
-fn is_name(component: &str) -> bool {
-    !matches!(component, "" | "." | "..")
+fn is_name(component: &[u8]) -> bool {
+    !matches!(component, b"" | b"." | b"..")
 }
 
 fn has_forbidden_char(path: &str) -> bool {

@@ -208,11 +208,12 @@ impl Run {
             NewNode { data: data.as_deref(), acl: &entries, owner, czxid, ctime_ms: czxid.0 * 7 };
         let cversion = self.model.nodes[parent].stat.cversion + 1;
         let result = self.tree.insert(&path, node, cversion, czxid);
+        let result = result.map(|parent| (parent.persisted().cversion, parent.persisted().pzxid));
         if self.model.nodes.contains_key(&path) {
             assert_eq!(result, Err(TreeError::NodeExists));
             return;
         }
-        assert_eq!(result, Ok(()));
+        assert_eq!(result, Ok((cversion, czxid)));
         let stat = StatPersisted {
             czxid,
             mzxid: czxid,
@@ -251,7 +252,10 @@ impl Run {
         node.stat.mzxid = zxid;
         node.stat.mtime_ms = zxid.0 * 9;
         let (version, mtime_ms) = (node.stat.version, node.stat.mtime_ms);
-        self.tree.set_data(path, data.as_deref(), version, zxid, mtime_ms).unwrap();
+        let set = self.tree.set_data(path, data.as_deref(), version, zxid, mtime_ms);
+        let (now, old_len) = set.unwrap();
+        assert_eq!(old_len, node.data.as_ref().map_or(0, Vec::len));
+        assert_eq!((now.persisted(), now.data()), (node.stat, data.as_deref()));
         node.data = data;
     }
 

@@ -91,7 +91,11 @@ impl<'a> Reader<'a> {
 
     /// Invalid UTF-8 is read with U+FFFD in its place, as Java does.
     pub fn ustring(&mut self) -> Result<Option<Cow<'a, str>>, JuteError> {
-        Ok(self.buffer()?.map(String::from_utf8_lossy))
+        // Nearly all is valid, which is found out faster than it is mended.
+        let text = |bytes| {
+            str::from_utf8(bytes).map_or_else(|_| String::from_utf8_lossy(bytes), Cow::Borrowed)
+        };
+        Ok(self.buffer()?.map(text))
     }
 
     /// A string that may not be null.

@@ -31,6 +31,9 @@ use super::state::State;
 /// Steps of reclaiming that each seal does, beyond twice what the batch retired.
 const SEAL_RECLAIM_MIN: usize = 64;
 
+/// An emptied bucket with room for no more than so many blocks is filled again.
+const SPARE_BUCKET_MAX: usize = 1024;
+
 /// A sealed state. The writer keeps one `Arc` of it, the roots share the other ones.
 pub(super) struct Sealed {
     pub(super) state: State,
@@ -53,6 +56,8 @@ pub(super) struct Heap {
     held: VecDeque<Held>,
     /// Buckets of versions that were let go: their blocks are yet to be looked at.
     let_go: VecDeque<Bucket>,
+    /// Empty, for the next version that is sealed.
+    spare_bucket: Vec<Link>,
     /// Where the search for versions that were let go continues.
     cursor: usize,
     retired_in_batch: usize,
@@ -136,6 +141,7 @@ impl Heap {
             arena: Arena::new(1),
             held: VecDeque::new(),
             let_go: VecDeque::new(),
+            spare_bucket: Vec::new(),
             cursor: 0,
             retired_in_batch: 0,
             remains: Arc::default(),
@@ -187,15 +193,14 @@ impl Heap {
             return;
         }
         self.retired_in_batch += 1;
-        self.settle(link, u64::MAX);
+        self.settle(link, self.held.len());
     }
 
-    /// Puts a retired block into the bucket of the newest held version up to `version` that can
-    /// reach it, or frees it.
-    fn settle(&mut self, link: Link, version: u64) {
+    /// Puts a retired block into the bucket of the newest of the first `among` held versions, if
+    /// that can reach it, or frees it.
+    fn settle(&mut self, link: Link, among: usize) {
         let birth = link.block().map_or(0, |block| block.birth());
-        let below = self.held.partition_point(|held| held.sealed.version <= version);
-        match below.checked_sub(1).map(|i| &mut self.held[i]) {
+        match among.checked_sub(1).map(|i| &mut self.held[i]) {
             Some(held) if held.sealed.version >= birth => held.bucket.push(link),
             // No held version is within birth..retirement, and a version that is not held any
             // more is never read again.
@@ -212,7 +217,8 @@ impl Heap {
         // SAFETY: the copy is part of a sealed state, and the version it may reach is closed.
         let state = unsafe { state.duplicate() };
         let sealed = Arc::new(Sealed { state, version, remains: self.remains.clone() });
-        self.held.push_back(Held { sealed: sealed.clone(), bucket: Vec::new(), severed: false });
+        let bucket = std::mem::take(&mut self.spare_bucket);
+        self.held.push_back(Held { sealed: sealed.clone(), bucket, severed: false });
         sealed
     }
 
@@ -237,15 +243,20 @@ impl Heap {
                 self.let_go.push_back(Bucket { version, blocks: held.bucket });
             }
         }
-        while let Some(bucket) = self.let_go.front_mut() {
-            if steps == 0 {
+        while let Some(mut bucket) = self.let_go.pop_front() {
+            let among = self.held.partition_point(|held| held.sealed.version <= bucket.version);
+            while steps > 0
+                && let Some(link) = bucket.blocks.pop()
+            {
+                steps -= 1;
+                self.settle(link, among);
+            }
+            if !bucket.blocks.is_empty() {
+                self.let_go.push_front(bucket);
                 return true;
             }
-            steps -= 1;
-            let version = bucket.version;
-            match bucket.blocks.pop() {
-                Some(link) => self.settle(link, version),
-                None => drop(self.let_go.pop_front()),
+            if bucket.blocks.capacity() <= SPARE_BUCKET_MAX {
+                self.spare_bucket = bucket.blocks;
             }
         }
         false

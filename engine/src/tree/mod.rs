@@ -156,7 +156,7 @@ impl Tree {
             czxid: Zxid::ZERO,
             ctime_ms: 0,
         };
-        self.insert(path, node, 0, Zxid::ZERO)
+        self.insert(path, node, 0, Zxid::ZERO).map(drop)
     }
 
     fn insert_config(&mut self) -> Result<(), TreeError> {
@@ -184,7 +184,7 @@ impl Tree {
             // From before ZooKeeper 3.5.
             None => self.insert_config()?,
         }
-        self.set_data(CONFIG, Some(text.as_bytes()), -1, version, mtime_ms)
+        self.set_data(CONFIG, Some(text.as_bytes()), -1, version, mtime_ms).map(drop)
     }
 
     pub fn view(&self) -> View<'_> {
@@ -217,14 +217,15 @@ impl Tree {
         self.heap.live()
     }
 
-    /// Adds a node. The parent's `cversion` and `pzxid` are set when `parent_cversion` is a raise.
+    /// Adds a node, and returns its parent. The parent's `cversion` and `pzxid` are set when
+    /// `parent_cversion` is a raise.
     pub fn insert(
         &mut self,
         path: &str,
         node: NewNode<'_>,
         parent_cversion: i32,
         parent_pzxid: Zxid,
-    ) -> Result<(), TreeError> {
+    ) -> Result<Node<'_>, TreeError> {
         let (parent, name) = split(path).ok_or(TreeError::Root)?;
         let above = view::find(&self.state, parent).ok_or(TreeError::NoNode)?;
         if map::find(above.children(), name.as_bytes()).is_some() {
@@ -243,9 +244,11 @@ impl Tree {
         let acl = self.intern(node.acl);
         let seed = Seed { stat, data: node.data, crc, acl, is_parent: false };
         let child = znode::create(self.heap.arena(), &seed);
-        self.weigh(path, znode::read(&child).digest(), 0);
+        weigh(&mut self.state.digest, path, znode::read(&child).digest(), 0);
 
-        self.edit_parent(parent, 1, |heap, link| {
+        self.state.data_bytes += size(path, node.data.map_or(0, <[u8]>::len));
+        self.enlist(path, node.owner);
+        Ok(self.edit_parent(parent, 1, |heap, link| {
             let before = znode::read(link);
             let (count, cversion) = (before.child_count(), before.cversion());
             let mut above = znode::own_full(heap, link);
@@ -255,10 +258,7 @@ impl Tree {
                 above.set_pzxid(parent_pzxid);
             }
             map::insert(heap, above.into_children(), name.as_bytes(), child);
-        });
-        self.state.data_bytes += size(path, node.data.map_or(0, <[u8]>::len));
-        self.enlist(path, node.owner);
-        Ok(())
+        }))
     }
 
     /// Removes a childless node. The parent's `pzxid` is raised to `parent_pzxid`, never lowered.
@@ -270,7 +270,7 @@ impl Tree {
         }
         let (owner, len, digest) = (node.owner(), node.data_len(), node.digest());
         let acl = (node.acl_word() != 0).then(|| node.acl().jute().to_vec());
-        self.weigh(path, 0, digest);
+        weigh(&mut self.state.digest, path, 0, digest);
         self.edit_parent(parent, -1, |heap, link| {
             let before = znode::read(link);
             let (count, pzxid) = (before.child_count(), before.pzxid());
@@ -298,7 +298,7 @@ impl Tree {
                 node.set_cversion(cversion);
                 node.set_pzxid(pzxid);
             });
-            raised.expect("the parent was found before");
+            raised.map(drop).expect("the parent was found before");
         }
     }
 
@@ -307,10 +307,12 @@ impl Tree {
     pub fn raise_pzxid(&mut self, parent: &str, pzxid: Zxid) {
         if view::find(&self.state, parent).is_some_and(|node| node.pzxid() < pzxid) {
             self.edit(parent, |heap, link| znode::own_full(heap, link).set_pzxid(pzxid))
+                .map(drop)
                 .expect("the parent was found before");
         }
     }
 
+    /// Sets data, and returns the node and how much it had before.
     pub fn set_data(
         &mut self,
         path: &str,
@@ -318,7 +320,7 @@ impl Tree {
         version: i32,
         mzxid: Zxid,
         mtime_ms: i64,
-    ) -> Result<(), TreeError> {
+    ) -> Result<(Node<'_>, usize), TreeError> {
         self.replace_data(path, data, |heap, link| {
             znode::own(heap, link).set_changed(version, mzxid, mtime_ms);
         })
@@ -326,7 +328,7 @@ impl Tree {
 
     /// Sets data and nothing else, as quota statistics are kept: not a transaction, no version.
     pub fn set_usage(&mut self, path: &str, data: &[u8]) -> Result<(), TreeError> {
-        self.replace_data(path, Some(data), |_, _| {})
+        self.replace_data(path, Some(data), |_, _| {}).map(drop)
     }
 
     pub fn set_acl(&mut self, path: &str, acl: &[Acl<'_>], aversion: i32) -> Result<(), TreeError> {
@@ -376,52 +378,52 @@ impl Tree {
         path: &str,
         data: Option<&[u8]>,
         then: impl FnOnce(&mut Heap, &mut Link),
-    ) -> Result<(), TreeError> {
+    ) -> Result<(Node<'_>, usize), TreeError> {
         let crc = digest::prefix(path, data);
-        let old_len = self.edit(path, |heap, link| {
+        self.edit(path, |heap, link| {
             let old_len = znode::read(link).data_len();
             znode::set_data(heap, link, data, crc);
             then(heap, link);
             old_len
-        })?;
-        self.state.data_bytes += size(path, data.map_or(0, <[u8]>::len));
-        self.state.data_bytes -= size(path, old_len);
-        Ok(())
+        })
     }
 
-    /// Changes a node, and the digest with it.
+    /// Changes a node, and the sums with it. Returns the node.
     fn edit<T>(
         &mut self,
         path: &str,
         change: impl FnOnce(&mut Heap, &mut Link) -> T,
-    ) -> Result<T, TreeError> {
-        let link = own_path(&mut self.heap, &mut self.state.root, path, 0);
-        let link = link.ok_or(TreeError::NoNode)?;
-        let before = znode::read(link).digest();
+    ) -> Result<(Node<'_>, T), TreeError> {
+        let State { root, digest, data_bytes, .. } = &mut self.state;
+        let link = own_path(&mut self.heap, root, path, 0).ok_or(TreeError::NoNode)?;
+        let before = znode::read(link);
+        let (digest_before, len_before) = (before.digest(), before.data_len() as u64);
         let result = change(&mut self.heap, link);
-        let after = znode::read(link).digest();
-        self.weigh(path, after, before);
-        Ok(result)
+        let node = znode::read(link);
+        weigh(digest, path, node.digest(), digest_before);
+        *data_bytes = *data_bytes + node.data_len() as u64 - len_before;
+        Ok((Node::new(node), result))
     }
 
-    /// As [`Self::edit`], where the parent gets `by` children more.
-    fn edit_parent(&mut self, path: &str, by: i64, change: impl FnOnce(&mut Heap, &mut Link)) {
-        let link = own_path(&mut self.heap, &mut self.state.root, path, by);
+    /// Changes a parent that gets `by` children more, and the sums with it. Returns the parent.
+    fn edit_parent(
+        &mut self,
+        path: &str,
+        by: i64,
+        change: impl FnOnce(&mut Heap, &mut Link),
+    ) -> Node<'_> {
+        let State { root, digest, quota_count, .. } = &mut self.state;
+        let link = own_path(&mut self.heap, root, path, by);
         let link = link.expect("the parent was found before");
         let before = znode::read(link).digest();
         count_below(&mut self.heap, link, by);
         if path == state::QUOTA {
-            self.state.quota_count = self.state.quota_count.wrapping_add_signed(by);
+            *quota_count = quota_count.wrapping_add_signed(by);
         }
         change(&mut self.heap, link);
-        let after = znode::read(link).digest();
-        self.weigh(path, after, before);
-    }
-
-    fn weigh(&mut self, path: &str, plus: u64, minus: u64) {
-        if digest::is_counted(path) {
-            self.state.digest = self.state.digest.wrapping_add(plus).wrapping_sub(minus);
-        }
+        let node = znode::read(link);
+        weigh(digest, path, node.digest(), before);
+        Node::new(node)
     }
 
     /// Notes a new node in the table of its kind.
@@ -470,7 +472,7 @@ fn own_path<'a>(
         }
         count_below(heap, link, by);
         let children = znode::own_full(heap, link).into_children();
-        link = map::own(heap, children, name.as_bytes())?;
+        link = map::own(heap, children, name)?;
     }
     Some(link)
 }
@@ -479,6 +481,13 @@ fn count_below(heap: &mut Heap, link: &mut Link, by: i64) {
     if by != 0 {
         let count = znode::read(link).descendants().wrapping_add_signed(by);
         znode::own_full(heap, link).set_descendants(count);
+    }
+}
+
+/// Counts a node at `path` in the digest of the tree.
+fn weigh(digest: &mut u64, path: &str, plus: u64, minus: u64) {
+    if digest::is_counted(path) {
+        *digest = digest.wrapping_add(plus).wrapping_sub(minus);
     }
 }
 

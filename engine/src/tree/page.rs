@@ -13,6 +13,7 @@
 //! In a leaf the links lead to values; in a branch to pages, and name *i* is a lower bound of what
 //! page *i* holds (name 0 is never looked at).
 
+use std::cmp::Ordering;
 use std::ops::Range;
 
 use super::block::{Block, BlockMut, Kind, Link, put_u32, put_u64, u32_at};
@@ -81,8 +82,7 @@ impl<'a> Page<'a> {
     }
 
     pub(super) fn name(self, i: usize) -> &'a [u8] {
-        let names_at = bytes_for(self.count(), 0);
-        &self.bytes[names_at + start(self.bytes, i)..names_at + end(self.bytes, i)]
+        Names::of(self.bytes).name(i)
     }
 
     pub(super) fn link(self, i: usize) -> &'a Link {
@@ -93,13 +93,14 @@ impl<'a> Page<'a> {
 
     /// Where `name` is in a leaf, or would have to be.
     pub(super) fn search(self, name: &[u8]) -> Result<usize, usize> {
-        let (mut low, mut high) = (0, self.count());
+        let (names, head) = (Names::of(self.bytes), head(name, name.len()));
+        let (mut low, mut high) = (0, names.ends.len());
         while low < high {
             let middle = usize::midpoint(low, high);
-            match self.name(middle).cmp(name) {
-                std::cmp::Ordering::Less => low = middle + 1,
-                std::cmp::Ordering::Equal => return Ok(middle),
-                std::cmp::Ordering::Greater => high = middle,
+            match names.compare(middle, name, head) {
+                Ordering::Less => low = middle + 1,
+                Ordering::Equal => return Ok(middle),
+                Ordering::Greater => high = middle,
             }
         }
         Err(low)
@@ -107,10 +108,11 @@ impl<'a> Page<'a> {
 
     /// Which page of a branch holds `name`, if any does.
     pub(super) fn route(self, name: &[u8]) -> usize {
-        let (mut low, mut high) = (1, self.count());
+        let (names, head) = (Names::of(self.bytes), head(name, name.len()));
+        let (mut low, mut high) = (1, names.ends.len());
         while low < high {
             let middle = usize::midpoint(low, high);
-            if self.name(middle) <= name { low = middle + 1 } else { high = middle }
+            if names.compare(middle, name, head).is_le() { low = middle + 1 } else { high = middle }
         }
         low - 1
     }
@@ -218,6 +220,55 @@ impl<'a> PageMut<'a> {
     }
 }
 
+/// The names of a page, as a search asks for them: their places are worked out once.
+struct Names<'a> {
+    ends: &'a [[u8; 4]],
+    /// All of them, and what is free behind.
+    text: &'a [u8],
+}
+
+impl<'a> Names<'a> {
+    fn of(bytes: &'a [u8]) -> Self {
+        let count = count(bytes);
+        let (ends, text) = bytes[LINKS_AT + 8 * count..].split_at(4 * count);
+        Self { ends: ends.as_chunks().0, text }
+    }
+
+    fn end(&self, i: usize) -> usize {
+        u32::from_ne_bytes(self.ends[i]) as usize
+    }
+
+    /// The text from name `i` on, and the length of the name.
+    fn from(&self, i: usize) -> (&'a [u8], usize) {
+        let start = if i == 0 { 0 } else { self.end(i - 1) };
+        (&self.text[start..], self.end(i) - start)
+    }
+
+    fn name(&self, i: usize) -> &'a [u8] {
+        let (text, len) = self.from(i);
+        &text[..len]
+    }
+
+    /// How name `i` stands to another, whose head is known. Most names differ in their heads.
+    #[inline(always)]
+    fn compare(&self, i: usize, other: &[u8], other_head: u64) -> Ordering {
+        let (text, len) = self.from(i);
+        head(text, len).cmp(&other_head).then_with(|| text[..len].cmp(other))
+    }
+}
+
+/// The first eight bytes of the name that `text` begins with, as a number that sorts as they do;
+/// a shorter name ends in zeros.
+fn head(text: &[u8], len: usize) -> u64 {
+    let eight = text.first_chunk().copied().unwrap_or_else(|| {
+        let mut eight = [0; 8];
+        eight[..text.len()].copy_from_slice(text);
+        eight
+    });
+    let rest = u64::MAX.checked_shr(8 * len as u32).unwrap_or(0);
+    u64::from_be_bytes(eight) & !rest
+}
+
 fn count(bytes: &[u8]) -> usize {
     u16_at(bytes, COUNT_AT) as usize
 }
@@ -242,4 +293,35 @@ fn u16_at(bytes: &[u8], at: usize) -> u16 {
 fn put_u16(bytes: &mut [u8], at: usize, value: usize) {
     let value = u16::try_from(value).expect("a page has far fewer than 65536 names");
     bytes[at..at + 2].copy_from_slice(&value.to_ne_bytes());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_compare_as_their_bytes_do_whatever_stands_behind_them() {
+        let all: [&[u8]; 12] = [
+            b"",
+            b"\0",
+            b"a",
+            b"a\0",
+            b"a\0\0\0\0\0\0\0",
+            b"a\0\0\0\0\0\0\0\0",
+            b"abcdefg",
+            b"abcdefgh",
+            b"abcdefghi",
+            b"abcdefgi",
+            b"b",
+            b"\xff\xff\xff\xff\xff\xff\xff\xff",
+        ];
+        for behind in [&b""[..], b"\0", b"\xff\xff\xff\xff\xff\xff\xff\xff\xff"] {
+            for (name, other) in all.iter().flat_map(|name| all.map(|other| (*name, other))) {
+                let end = (name.len() as u32).to_ne_bytes();
+                let names = Names { ends: &[end], text: &[name, behind].concat() };
+                let order = names.compare(0, other, head(other, other.len()));
+                assert_eq!(order, name.cmp(other), "{name:?} and {other:?} before {behind:?}");
+            }
+        }
+    }
 }

@@ -6,7 +6,9 @@
 
 /// Parent path and own name, or `None` for the root and for what is no absolute path.
 pub fn split(path: &str) -> Option<(&str, &str)> {
-    let (parent, name) = path.rsplit_once('/')?;
+    // Not `rsplit_once`: names are short, and its search is made for long texts.
+    let slash = path.bytes().rposition(|byte| byte == b'/')?;
+    let (parent, name) = (&path[..slash], &path[slash + 1..]);
     if name.is_empty() || !path.starts_with('/') || parent.ends_with('/') {
         return None;
     }
@@ -14,12 +16,14 @@ pub fn split(path: &str) -> Option<(&str, &str)> {
 }
 
 /// The names from the root down to `path`; `None` when it is no absolute path.
-pub(super) fn names(path: &str) -> Option<impl Iterator<Item = &str>> {
-    let below = match path {
-        "" | "/" => None,
-        path => Some(path.strip_prefix('/')?),
-    };
-    Some(below.into_iter().flat_map(|below| below.split('/')))
+pub(super) fn names(path: &str) -> Option<impl Iterator<Item = &[u8]>> {
+    let below = if path.is_empty() { path } else { path.strip_prefix('/')? };
+    let mut names = below.as_bytes().split(|byte| *byte == b'/');
+    if below.is_empty() {
+        // The root: what is split from nothing is one empty name.
+        names.next();
+    }
+    Some(names)
 }
 
 #[cfg(test)]
@@ -38,7 +42,8 @@ mod tests {
     #[test]
     fn an_uncanonical_path_has_a_name_that_no_node_has() {
         let check = |path, expect: &[&str]| {
-            assert_eq!(names(path).map(|names| names.collect::<Vec<_>>()).as_deref(), Some(expect));
+            let expect: Vec<&[u8]> = expect.iter().map(|name| name.as_bytes()).collect();
+            assert_eq!(names(path).map(|names| names.collect::<Vec<_>>()), Some(expect), "{path}");
         };
         check("", &[]);
         check("/", &[]);

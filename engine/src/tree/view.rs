@@ -51,7 +51,7 @@ pub struct Session<'a> {
 pub(super) fn find<'a>(state: &'a State, path: &str) -> Option<Znode<'a>> {
     let mut node = znode::read(&state.root);
     for name in path::names(path)? {
-        node = znode::read(map::find(node.children(), name.as_bytes())?);
+        node = znode::read(map::find(node.children(), name)?);
     }
     Some(node)
 }
@@ -159,6 +159,10 @@ impl<'a> Session<'a> {
 }
 
 impl<'a> Node<'a> {
+    pub(super) fn new(node: Znode<'a>) -> Self {
+        Self { node }
+    }
+
     /// Null and empty data are distinct.
     pub fn data(self) -> Option<&'a [u8]> {
         self.node.data()

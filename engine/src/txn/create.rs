@@ -42,7 +42,7 @@ pub(super) fn prepare<'a>(
     let counter = parent.persisted().cversion;
     let path = name(create.path.clone(), flags, counter)?;
     path::validate(&path)?;
-    let (_, name) = path.rsplit_once('/').unwrap_or_default();
+    let name = path::name(&path);
     // The only valid path without a last name is the root's.
     if name.is_empty() || parent.child(name).is_some() {
         return Err(ErrorCode::NodeExists);
@@ -120,10 +120,11 @@ pub(super) fn apply(
         return Err(ErrorCode::BadArguments);
     }
     let parent_path = path::parent(path);
-    let parent = tree.view().node(parent_path).ok_or(ErrorCode::NoNode)?;
-    let parent_acl = parent.acl_handle();
     let parent_cversion = match create.parent_cversion {
-        -1 => parent.persisted().cversion.saturating_add(1),
+        -1 => {
+            let parent = tree.view().node(parent_path).ok_or(ErrorCode::NoNode)?;
+            parent.persisted().cversion.saturating_add(1)
+        }
         cversion => cversion,
     };
     let node = NewNode {
@@ -133,10 +134,10 @@ pub(super) fn apply(
         czxid: header.zxid,
         ctime_ms: header.time_ms,
     };
-    match tree.insert(path, node, parent_cversion, header.zxid) {
+    let parent_acl = match tree.insert(path, node, parent_cversion, header.zxid) {
         Err(TreeError::NodeExists) => return Err(replay(tree, header, op, create)),
-        inserted => inserted?,
-    }
+        inserted => inserted?.acl_handle(),
+    };
     if parent_cversion == i32::MAX {
         // The counter stays, but the set of children has changed.
         tree.raise_pzxid(parent_path, header.zxid);

@@ -4,7 +4,7 @@
 
 use std::borrow::Cow;
 
-use menagerie_wire::data::{Stat, perms};
+use menagerie_wire::data::perms;
 use menagerie_wire::proto::SetData;
 use menagerie_wire::txn::{SubTxn, TxnBody, TxnHeader};
 use menagerie_wire::{ErrorCode, OpCode};
@@ -42,18 +42,9 @@ pub(super) fn apply(
     version: i32,
     changes: &mut Vec<Change>,
 ) -> Result<OpResult, ErrorCode> {
-    let node = tree.view().node(path).ok_or(ErrorCode::NoNode)?;
-    let grown = length(data) - length(node.data());
-    let acl = node.acl_handle();
-    let stat = Stat {
-        version,
-        mzxid: header.zxid,
-        mtime_ms: header.time_ms,
-        data_length: length(data) as i32,
-        ..node.stat()
-    };
-    tree.set_data(path, data, version, header.zxid, header.time_ms)?;
-    quota::resized(tree, path, grown);
+    let (node, old_len) = tree.set_data(path, data, version, header.zxid, header.time_ms)?;
+    let (stat, acl) = (node.stat(), node.acl_handle());
+    quota::resized(tree, path, length(data) - old_len as i64);
     let (kind, parent_acl) = (ChangeKind::DataChanged, AclHandle::OPEN);
     let data_bytes = data.map_or(0, <[u8]>::len);
     changes.push(Change { kind, path: path.into(), data_bytes, acl, parent_acl });
@@ -67,7 +58,7 @@ fn length(data: Option<&[u8]>) -> i64 {
 #[cfg(test)]
 mod tests {
     use menagerie_wire::SessionId;
-    use menagerie_wire::data::{Acl, Id};
+    use menagerie_wire::data::{Acl, Id, Stat};
     use menagerie_wire::proto::Request;
 
     use super::super::testing::*;

@@ -22,22 +22,35 @@ pub(super) struct Batch {
     buffer: Buffer,
     /// Where the next record goes.
     end: usize,
+    /// From here on the buffer holds zeros, but for records of this batch.
+    zero_from: usize,
     chain_before: Chain,
     chain_after: Chain,
     zxids: Option<(Zxid, Zxid)>,
 }
 
+/// A batch as it goes to the disk.
+pub(super) struct SealedBatch {
+    pub(super) buffer: Buffer,
+    /// What of the buffer is to be written.
+    pub(super) range: Range<usize>,
+    /// From here on the buffer holds zeros.
+    pub(super) zero_from: usize,
+}
+
 impl Batch {
     pub(super) fn new(chain: Chain) -> Self {
-        Self::reuse(Buffer::zeroed(BUFFER_BYTES), chain)
+        Self::reuse(Buffer::zeroed(BUFFER_BYTES), 0, chain)
     }
 
-    /// An empty batch in the buffer of an earlier one.
-    pub(super) fn reuse(mut buffer: Buffer, chain: Chain) -> Self {
+    /// An empty batch in the buffer of an earlier one, which holds zeros from `zero_from` on.
+    pub(super) fn reuse(mut buffer: Buffer, mut zero_from: usize, chain: Chain) -> Self {
         if buffer.len() > BUFFER_KEEP_BYTES_MAX || buffer.len() < BUFFER_BYTES {
             buffer = Buffer::zeroed(BUFFER_BYTES);
+            zero_from = 0;
         }
-        Self { buffer, end: RECORDS_AT, chain_before: chain, chain_after: chain, zxids: None }
+        let (end, zxids) = (RECORDS_AT, None);
+        Self { buffer, end, zero_from, chain_before: chain, chain_after: chain, zxids }
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -96,14 +109,13 @@ impl Batch {
         }
     }
 
-    /// Completes the batch; with a segment header in front when it begins one. Returns the buffer
-    /// and the part of it that is to be written.
+    /// Completes the batch; with a segment header in front when it begins one.
     pub(super) fn seal(
         mut self,
         nonce: u64,
         synced_to: u64,
         begins: Option<&SegmentHeader>,
-    ) -> (Buffer, Range<usize>) {
+    ) -> SealedBatch {
         let header = BatchHeader {
             nonce,
             chain: self.chain_before,
@@ -112,11 +124,34 @@ impl Batch {
         };
         let end = BATCH_AT + self.disk_bytes();
         self.buffer[BATCH_AT..RECORDS_AT].copy_from_slice(&header.encode());
-        self.buffer[self.end..end].fill(0);
+        // What an earlier batch has left; most are about as long as the one before.
+        let used_to = self.zero_from.clamp(self.end, end);
+        self.buffer[self.end..used_to].fill(0);
+        let zero_from = if self.zero_from > end { self.zero_from } else { self.end };
         let start = begins.map_or(BATCH_AT, |segment| {
             segment.encode_into(&mut self.buffer[..BATCH_AT]);
             0
         });
-        (self.buffer, start..end)
+        SealedBatch { buffer: self.buffer, range: start..end, zero_from }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn behind_its_records_a_batch_is_zero_whatever_was_in_the_buffer() {
+        let mut sealed = Batch::new(Chain::seed(1)).seal(1, 0, None);
+        for len in [5_000, 10, 9_000, 3_000, 2_999, 100, 400_000, 1, 5_000] {
+            let mut batch = Batch::reuse(sealed.buffer, sealed.zero_from, Chain::seed(1));
+            batch.push(Zxid(1), &vec![7; len]);
+            let end = batch.end;
+            sealed = batch.seal(1, 0, None);
+            assert_eq!(sealed.range.end, end.next_multiple_of(BLOCK_BYTES));
+            let behind = &sealed.buffer[end..sealed.range.end];
+            assert!(behind.iter().all(|byte| *byte == 0), "behind a record of {len} bytes");
+            assert!(sealed.buffer[sealed.zero_from..].iter().all(|byte| *byte == 0));
+        }
     }
 }

@@ -10,7 +10,7 @@
 //! afterwards.
 
 use super::WalError;
-use super::batch::Batch;
+use super::batch::{Batch, SealedBatch};
 use super::reader::{Reader, Record};
 use super::record::Chain;
 use super::segment::{self, FIRST_BATCH_AT, Segment, SegmentHeader};
@@ -131,7 +131,7 @@ impl<F: DiskFile> Copy<F> {
         let next = Batch::new(self.gathering.chain_after());
         let batch = std::mem::replace(&mut self.gathering, next);
         // True when it counts: the file is synced before it gets its name.
-        let (buffer, range) = batch.seal(self.header.nonce, self.end, None);
+        let SealedBatch { buffer, range, .. } = batch.seal(self.header.nonce, self.end, None);
         let bytes = range.len() as u64;
         self.file.write_at(&buffer[range], self.end).map_err(WalError::io("write", UNFINISHED))?;
         self.end += bytes;

@@ -12,7 +12,7 @@
 //! After the first failure nothing is known about the device's cache. The writer then refuses
 //! everything, for good ([`WalError::Refused`]), and leaves the conclusion to the caller.
 
-use super::batch::Batch;
+use super::batch::{Batch, SealedBatch};
 use super::pool::{SegmentPool, Spare};
 use super::reader::LogEnd;
 use super::record::Chain;
@@ -68,7 +68,8 @@ pub struct Writer<D: Disk> {
     nonce_next: u64,
     gathering: Batch,
     gathering_records: u64,
-    spare_buffer: Option<Buffer>,
+    /// And from where on it holds zeros.
+    spare_buffer: Option<(Buffer, usize)>,
     under_way: Option<UnderWay>,
     last: Zxid,
     durable: Zxid,
@@ -91,6 +92,8 @@ struct UnderWay {
     last: Zxid,
     bytes: u64,
     records: u64,
+    /// Of its buffer.
+    zero_from: usize,
     started: Instant,
 }
 
@@ -281,19 +284,20 @@ impl<D: Disk> Writer<D> {
         let last = self.gathering.last_zxid().unwrap_or(self.sealed);
         let chain = self.gathering.chain_after();
         let next = match self.spare_buffer.take() {
-            Some(buffer) => Batch::reuse(buffer, chain),
+            Some((buffer, zero_from)) => Batch::reuse(buffer, zero_from, chain),
             None => Batch::new(chain),
         };
         let batch = std::mem::replace(&mut self.gathering, next);
         let synced_to = if self.settings.synced { segment.end } else { 0 };
         let header = begins.as_ref().map(|(header, _)| header);
-        let (buffer, range) = batch.seal(segment.nonce, synced_to, header);
+        let SealedBatch { buffer, range, zero_from } = batch.seal(segment.nonce, synced_to, header);
         let offset = if begins.is_some() { 0 } else { segment.end };
         let bytes = range.len() as u64;
         segment.end = offset + bytes;
         let records = std::mem::take(&mut self.gathering_records);
         self.sealed = last;
-        self.under_way = Some(UnderWay { last, bytes, records, started: Instant::now() });
+        let started = Instant::now();
+        self.under_way = Some(UnderWay { last, bytes, records, zero_from, started });
         self.queue.start(Commit {
             adopt: begins.map(|(_, adoption)| adoption),
             file: segment.file.clone(),
@@ -340,7 +344,7 @@ impl<D: Disk> Writer<D> {
             let offset = end - commit.bytes;
             return self.fail(WalError::Commit { file, offset, step, error: Arc::new(error) });
         }
-        self.spare_buffer = Some(finished.buffer);
+        self.spare_buffer = Some((finished.buffer, commit.zero_from));
         assert!(commit.last >= self.durable, "the durable end of the log went back");
         self.durable = if flaws::has(Flaw::DurableTooFar) { self.last } else { commit.last };
         self.mark_due |= commit.records > 0;

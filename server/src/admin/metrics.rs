@@ -150,7 +150,8 @@ impl Namespaces {
     /// Clients choose the names: above the limit no new one is counted.
     fn traffic(&mut self, path: &str) -> Option<&mut NamespaceTraffic> {
         let below = path.strip_prefix('/')?;
-        let name = below.split('/').next().filter(|name| !name.is_empty())?;
+        let end = below.bytes().position(|byte| byte == b'/').unwrap_or(below.len());
+        let name = Some(&below[..end]).filter(|name| !name.is_empty())?;
         if self.by_name.len() < NAMESPACES_COUNTED_MAX {
             Some(self.by_name.entry_ref(name).or_default())
         } else {

@@ -242,7 +242,7 @@ impl WatchTable {
 
 /// The path of the parent; `None` for the root and for what is no path.
 fn parent(path: &str) -> Option<&str> {
-    match path.rfind('/')? {
+    match path.bytes().rposition(|byte| byte == b'/')? {
         0 if path.len() == 1 => None,
         0 => Some("/"),
         end => Some(&path[..end]),
