@@ -9,7 +9,7 @@ use menagerie_engine::disk::SystemDisk;
 use menagerie_engine::tree::{Root, Tree};
 use menagerie_engine::txn::Rules;
 use menagerie_engine::wal::Writer;
-use menagerie_wire::ServerId;
+use menagerie_wire::{ServerId, Zxid};
 
 use crate::admin::Environment;
 use crate::admin::metrics::StartFacts;
@@ -48,6 +48,8 @@ pub(crate) struct Assembly<'c> {
     pub(crate) tree: Tree,
     pub(crate) writer: Writer<SystemDisk>,
     pub(crate) keeper: Keeper,
+    /// What the newest snapshot holds.
+    pub(crate) snapshot: Zxid,
     pub(crate) facts: StartFacts,
     /// Of a member of an ensemble.
     pub(crate) member: Option<Member>,
@@ -117,7 +119,7 @@ impl Assembly<'_> {
         let store = self.keeper.store.clone();
         let report_door = sequencer_door.clone();
         let report = move |kept| report_door.send(Input::Kept(kept));
-        let housekeeper =
+        let (housekeeper, housekeeping) =
             Housekeeper::start(self.keeper, report).map_err(cannot_start("housekeeping"))?;
         let heart = sequencer_run::Parts {
             sequencer,
@@ -134,12 +136,13 @@ impl Assembly<'_> {
             snapshots: SnapshotPolicy::new(
                 config.snapshots.txns_max,
                 config.snapshots.log_bytes_max,
-                root.last_zxid(),
+                self.snapshot,
                 self.facts.replayed_txns,
             ),
         };
         let failure = Failure::default();
-        let threads = start_cores(plan, heart, shards.parts, door, &failure)?;
+        let mut threads = start_cores(plan, heart, shards.parts, door, &failure)?;
+        threads.push(("housekeeping".to_owned(), housekeeping));
         Ok((sequencer_door, threads, failure))
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! A snapshot is a held root that is written out while the server goes on. When to take one is
 //! [`SnapshotPolicy`]; the thread takes one at a time, switches the manifest to it and purges what
-//! it made needless.
+//! it made needless. A server that ends writes a last one, so that its next start has no log to
+//! replay; that one is not paced, and given up when it takes too long: the log holds everything.
 
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -18,6 +19,13 @@ use menagerie_wire::Zxid;
 
 use crate::store::{HistoryNumber, ServerStore, StoreError};
 
+/// How long the end of a server may wait for its last snapshot: less than the 10 s that containers
+/// are given to end, and enough for some gigabytes.
+const LAST_TIME_MAX: Duration = Duration::from_secs(8);
+/// What must lie behind the newest snapshot for a last one, as a part of what makes one due while
+/// the server goes on. Less is replayed within milliseconds.
+const LAST_PART: u64 = 10;
+
 /// When a snapshot is due: after so many transactions or log bytes since the last one.
 #[derive(Clone, Copy, Debug)]
 pub struct SnapshotPolicy {
@@ -31,7 +39,8 @@ pub struct SnapshotPolicy {
 }
 
 impl SnapshotPolicy {
-    /// `replayed` records stand in the log behind the newest snapshot: they count.
+    /// `last_zxid` is the newest snapshot's. `replayed` records stand in the log behind it: they
+    /// count.
     pub const fn new(
         txns_max: u64,
         log_bytes_max: Option<u64>,
@@ -44,10 +53,21 @@ impl SnapshotPolicy {
     }
 
     pub fn is_due(&self, committed: Zxid, stats: Stats) -> bool {
+        self.is_part_reached(1, committed, stats)
+    }
+
+    /// Whether a server that ends should take one.
+    pub fn is_last_due(&self, committed: Zxid, stats: Stats) -> bool {
+        self.is_part_reached(LAST_PART, committed, stats)
+    }
+
+    fn is_part_reached(&self, part: u64, committed: Zxid, stats: Stats) -> bool {
         let records = stats.records.wrapping_sub(self.records_then);
         let bytes = stats.bytes - self.bytes_then;
+        let reached = |count: u64, max: u64| count >= max / part;
         committed > self.last_zxid
-            && (records >= self.txns_max || self.log_bytes_max.is_some_and(|max| bytes >= max))
+            && (reached(records, self.txns_max)
+                || self.log_bytes_max.is_some_and(|max| reached(bytes, max)))
     }
 
     /// The log begins anew behind `zxid`, and so does the writer's count.
@@ -84,34 +104,48 @@ pub struct Kept {
 struct Job {
     root: Root,
     history: HistoryNumber,
+    /// The server has ended but for this.
+    is_last: bool,
 }
 
 impl Keeper {
     /// Writes the state out, makes it the snapshot that recovery begins with, and purges.
-    fn keep(&self, job: &Job, stop: &AtomicBool) -> Result<(), StoreError> {
-        self.store.keep_snapshot(&job.root, job.history, Pace::default(), stop)?;
+    fn keep(&self, job: &Job, pace: Pace, stop: &AtomicBool) -> Result<(), StoreError> {
+        self.store.keep_snapshot(&job.root, job.history, pace, stop)?;
         if self.purge_interval.is_some() {
             self.store.purge(self.retention)?;
         }
         Ok(())
     }
+
+    fn keep_last(&self, job: &Job) {
+        let (zxid, started) = (job.root.last_zxid(), Instant::now());
+        let pace = Pace::until(started + LAST_TIME_MAX);
+        match self.keep(job, pace, &AtomicBool::new(false)) {
+            Ok(()) => tracing::info!("last snapshot {zxid} written in {:?}", started.elapsed()),
+            Err(error) => tracing::warn!("no last snapshot, the log is replayed instead: {error}"),
+        }
+    }
 }
 
-/// The sequencer's door to the housekeeping thread. Dropping it ends the thread.
+/// The sequencer's door to the housekeeping thread. Dropping it ends the thread: what is under way
+/// is given up.
 pub struct Housekeeper {
     store: ServerStore,
-    jobs: Option<mpsc::Sender<Job>>,
+    jobs: mpsc::Sender<Job>,
     busy: Arc<AtomicBool>,
     stop: Arc<AtomicBool>,
-    thread: Option<JoinHandle<()>>,
 }
 
 impl Housekeeper {
-    /// Starts the thread; `report` hears of every snapshot.
+    /// Starts the thread, and says what to wait for at the end; `report` hears of every snapshot.
     ///
     /// # Errors
     /// When the thread cannot be started.
-    pub fn start(keeper: Keeper, report: impl Fn(Kept) + Send + 'static) -> io::Result<Self> {
+    pub fn start(
+        keeper: Keeper,
+        report: impl Fn(Kept) + Send + 'static,
+    ) -> io::Result<(Self, JoinHandle<()>)> {
         let store = keeper.store.clone();
         let (jobs, inbox) = mpsc::channel();
         let (busy, stop) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
@@ -119,25 +153,33 @@ impl Housekeeper {
         let thread = thread::Builder::new()
             .name("housekeeping".to_owned())
             .spawn(move || work(&keeper, &inbox, &done, &stopped, report))?;
-        Ok(Self { store, jobs: Some(jobs), busy, stop, thread: Some(thread) })
+        Ok((Self { store, jobs, busy, stop }, thread))
     }
 
     /// Begins a snapshot of `root` unless one is under way; returns whether it did.
     pub fn snapshot(&self, root: Root) -> bool {
-        let Some(jobs) = &self.jobs else { return false };
+        !self.busy.swap(true, Ordering::AcqRel) && self.send(root, false)
+    }
+
+    pub fn is_busy(&self) -> bool {
+        self.busy.load(Ordering::Acquire)
+    }
+
+    /// Ends the thread with a last snapshot, of `root`. The log must be closed.
+    pub fn end_with(self, root: Root) {
+        // Should the thread be gone, the next start replays the log.
+        self.send(root, true);
+    }
+
+    fn send(&self, root: Root, is_last: bool) -> bool {
         let history = self.store.history();
-        !self.busy.swap(true, Ordering::AcqRel) && jobs.send(Job { root, history }).is_ok()
+        self.jobs.send(Job { root, history, is_last }).is_ok()
     }
 }
 
 impl Drop for Housekeeper {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Relaxed);
-        self.jobs = None;
-        if let Some(thread) = self.thread.take() {
-            // A panic there has been printed; nothing of it can be mended here.
-            let _ended = thread.join();
-        }
     }
 }
 
@@ -152,9 +194,11 @@ fn work(
     let pause = keeper.purge_interval.unwrap_or(Duration::from_secs(3600));
     loop {
         match inbox.recv_timeout(pause) {
+            Ok(job) if job.is_last => keeper.keep_last(&job),
             Ok(job) => {
                 let (zxid, started) = (job.root.last_zxid(), Instant::now());
-                let result = keeper.keep(&job, stop).map(|()| started.elapsed());
+                let kept = keeper.keep(&job, Pace::default(), stop);
+                let result = kept.map(|()| started.elapsed());
                 drop(job);
                 if matches!(result, Err(StoreError::Superseded)) {
                     tracing::info!("snapshot {zxid} is dropped: the history was cut or replaced");
@@ -191,6 +235,15 @@ mod tests {
         policy.taken(Zxid(50), stats(100, 900));
         assert!(!policy.is_due(Zxid(120), stats(199, 1_899)));
         assert!(policy.is_due(Zxid(120), stats(200, 1_000)));
+    }
+
+    #[test]
+    fn a_last_snapshot_is_due_after_a_tenth() {
+        let policy = SnapshotPolicy::new(100, Some(1_000), Zxid(5), 0);
+        assert!(!policy.is_last_due(Zxid(50), stats(9, 99)));
+        assert!(policy.is_last_due(Zxid(50), stats(10, 0)));
+        assert!(policy.is_last_due(Zxid(50), stats(0, 100)));
+        assert!(!policy.is_last_due(Zxid(5), stats(100, 1_000)));
     }
 
     #[test]

@@ -2,7 +2,8 @@
 //!
 //! The order of the start is the order in which trust is built: the data directory is locked, what
 //! is on the disk is recovered, and only then does the client port open. The order of the end is
-//! the reverse, with the log synced before the process says that it is done.
+//! the reverse, with the log synced before the process says that it is done; housekeeping's last
+//! snapshot comes after everything else.
 
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
@@ -20,6 +21,7 @@ use menagerie_engine::tree::Tree;
 use menagerie_engine::wal::pool::Preallocator;
 use menagerie_engine::wal::purge::Retention;
 use menagerie_engine::wal::{SegmentPool, WalError};
+use menagerie_wire::Zxid;
 use thiserror::Error;
 
 use crate::admin::metrics::StartFacts;
@@ -61,7 +63,7 @@ pub enum ServeError {
     Start { what: &'static str, error: io::Error },
     #[error("cannot wait for other members on {address}: {error}{}", advice_for_member(error))]
     Election { address: SocketAddr, error: io::Error },
-    #[error("the core {name} panicked")]
+    #[error("the thread {name} panicked")]
     Core { name: String },
 }
 
@@ -89,7 +91,7 @@ pub(crate) fn cannot_start(what: &'static str) -> impl FnOnce(io::Error) -> Serv
     move |error| ServeError::Start { what, error }
 }
 
-/// The threads of the cores, by name.
+/// The threads to wait for at the end, by name: cores and housekeeping.
 pub(crate) type Threads = Vec<(String, JoinHandle<()>)>;
 
 /// Why the sequencer ended, if not because it was told to.
@@ -135,7 +137,7 @@ impl Server {
             threads: thread::available_parallelism().map_or(1, usize::from),
         };
         let (tree, recovered) = recover(&snapshots, &data_disk, &log_disk, config, nonce)?;
-        let facts = facts(&recovered);
+        let (facts, snapshot) = (facts(&recovered), recovered.snapshot.unwrap_or(Zxid::ZERO));
 
         let pool = SegmentPool::open(log_disk.clone(), config.log.preallocate_bytes)?;
         let preallocator =
@@ -173,6 +175,7 @@ impl Server {
             tree,
             writer,
             keeper,
+            snapshot,
             facts,
             member,
         };

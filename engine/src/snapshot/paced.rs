@@ -17,8 +17,9 @@ use std::time::{Duration, Instant};
 
 /// Written at once, and then sent on its way.
 const PIECE_BYTES: usize = 256 << 10;
-/// On its way to the disk at any time.
+/// On its way to the disk at any time, and where nobody else waits for it.
 const WINDOW_BYTES: u64 = 2 << 20;
+const UNPACED_WINDOW_BYTES: u64 = 32 << 20;
 /// Longest time asleep before the stop flag is looked at again.
 const NAP: Duration = Duration::from_millis(20);
 /// Far below what a disk can do, and a gigabyte in a quarter of a minute.
@@ -29,17 +30,24 @@ const BYTES_PER_S: u64 = 64 << 20;
 pub struct Pace {
     /// `None`: as fast as the disk takes it, in pieces all the same.
     pub bytes_per_s: Option<u64>,
+    /// When the writing is given up.
+    pub until: Option<Instant>,
 }
 
 impl Default for Pace {
     fn default() -> Self {
-        Self { bytes_per_s: Some(BYTES_PER_S) }
+        Self { bytes_per_s: Some(BYTES_PER_S), until: None }
     }
 }
 
 impl Pace {
     /// For a server that is not serving.
-    pub const UNPACED: Self = Self { bytes_per_s: None };
+    pub const UNPACED: Self = Self { bytes_per_s: None, until: None };
+
+    /// For a server that is not serving any more, and is to have ended by then.
+    pub const fn until(deadline: Instant) -> Self {
+        Self { bytes_per_s: None, until: Some(deadline) }
+    }
 }
 
 /// A file that is written at a pace, from its beginning.
@@ -73,13 +81,15 @@ impl<'a> PacedFile<'a> {
     }
 
     pub(super) fn write(&mut self, bytes: &[u8]) -> Result<(), Interrupted> {
+        let paced = self.pace.bytes_per_s.is_some();
+        let window = if paced { WINDOW_BYTES } else { UNPACED_WINDOW_BYTES };
         for piece in bytes.chunks(PIECE_BYTES) {
             self.wait_for_turn()?;
             self.file.write_all(piece)?;
             let from = self.written;
             self.written += piece.len() as u64;
             send(&self.file, from, piece.len() as u64, libc::SYNC_FILE_RANGE_WRITE)?;
-            if let Some(end) = self.written.checked_sub(WINDOW_BYTES) {
+            if let Some(end) = self.written.checked_sub(window) {
                 let older = end.saturating_sub(piece.len() as u64);
                 let wait = libc::SYNC_FILE_RANGE_WAIT_BEFORE
                     | libc::SYNC_FILE_RANGE_WRITE
@@ -98,10 +108,11 @@ impl<'a> PacedFile<'a> {
 
     fn wait_for_turn(&self) -> Result<(), Interrupted> {
         loop {
-            if self.stop.load(Ordering::Relaxed) {
+            let late = self.pace.until.is_some_and(|until| Instant::now() >= until);
+            if late || self.stop.load(Ordering::Relaxed) {
                 return Err(Interrupted::Stopped);
             }
-            let Some(rate) = self.pace.bytes_per_s else { break };
+            let Some(rate) = self.pace.bytes_per_s else { return Ok(()) };
             let due = Duration::from_secs_f64(self.written as f64 / rate.max(1) as f64);
             let early = due.saturating_sub(self.started.elapsed());
             if early.is_zero() {

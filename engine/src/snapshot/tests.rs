@@ -4,6 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
+use std::time::Instant;
 
 use menagerie_wire::data::{Acl, perms};
 use menagerie_wire::{SessionId, Zxid};
@@ -282,7 +283,7 @@ fn a_snapshot_is_exact_at_its_root_while_the_writer_goes_on() {
     let done = AtomicBool::new(false);
     let written = thread::scope(|scope| {
         let writing = scope.spawn(|| {
-            let pace = Pace { bytes_per_s: Some(20 << 20) };
+            let pace = Pace { bytes_per_s: Some(20 << 20), until: None };
             let written = write(&root, directory.path(), pace, &AtomicBool::new(false));
             done.store(true, Ordering::Relaxed);
             written.expect("write")
@@ -299,12 +300,14 @@ fn a_snapshot_is_exact_at_its_root_while_the_writer_goes_on() {
 }
 
 #[test]
-fn a_stopped_writer_leaves_nothing() {
+fn a_writer_that_is_stopped_or_late_leaves_nothing() {
     let directory = tempfile::tempdir().expect("directory");
     let root = a_tree().seal();
-    let result = write(&root, directory.path(), Pace::default(), &AtomicBool::new(true));
-    assert!(matches!(result, Err(SnapshotError::Stopped)), "{result:?}");
-    assert_eq!(fs::read_dir(directory.path()).expect("directory").count(), 0);
+    for (pace, stop) in [(Pace::default(), true), (Pace::until(Instant::now()), false)] {
+        let result = write(&root, directory.path(), pace, &AtomicBool::new(stop));
+        assert!(matches!(result, Err(SnapshotError::Stopped)), "{result:?}");
+        assert_eq!(fs::read_dir(directory.path()).expect("directory").count(), 0);
+    }
 }
 
 #[test]

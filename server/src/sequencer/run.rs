@@ -503,6 +503,21 @@ impl Running {
         if let Some(ports) = &self.ports {
             ports.stop();
         }
-        Ok(self.journal.close()?)
+        let last = self.last_snapshot();
+        self.journal.close()?;
+        if let Some(root) = last {
+            self.housekeeper.end_with(root);
+        }
+        Ok(())
+    }
+
+    /// The state to be kept at the end, when the next start would have much to replay otherwise.
+    fn last_snapshot(&self) -> Option<Root> {
+        let stats = self.journal.stats()?;
+        let root = self.sequencer.keepable()?;
+        let zxid = root.last_zxid();
+        // One that is under way is given up, so it counts for nothing.
+        let due = self.housekeeper.is_busy() || self.snapshots.is_last_due(zxid, stats);
+        (due && zxid <= self.journal.durable()).then(|| root.clone())
     }
 }

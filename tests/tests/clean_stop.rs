@@ -1,0 +1,40 @@
+//! What SIGTERM leaves behind: a start that has little to do.
+
+use menagerie_tests::ServerConfig;
+use menagerie_tests::raw_client::{RawClient, four_letter, value_of};
+use menagerie_tests::server::Menagerie;
+
+const SESSION_TIMEOUT_MS: i32 = 30_000;
+const NODES: usize = 20;
+
+/// Creates nodes, ends the server with SIGTERM and starts it again; how many transactions it then
+/// applied from its log.
+fn replayed_after_a_stop(snap_count: u64) -> u64 {
+    let config = ServerConfig::new().key("snapCount", snap_count);
+    let config = config.key("4lw.commands.whitelist", "mntr");
+    let mut server = Menagerie::start(&config);
+    let mut client = RawClient::connect(server.address(), SESSION_TIMEOUT_MS).unwrap();
+    for node in 0..NODES {
+        assert_eq!(client.create(&format!("/{node}"), b"data", 0).unwrap().header.err, 0);
+    }
+    assert!(server.stop().success());
+    server.restart();
+    let mut client = RawClient::resume(server.address(), client.session()).unwrap();
+    for node in 0..NODES {
+        let (data, _) = client.get_data(&format!("/{node}")).unwrap().unwrap();
+        assert_eq!(data, b"data");
+    }
+    let figures = four_letter(server.address(), "mntr").unwrap();
+    value_of(&figures, "zk_sum_startup_txns_loaded").unwrap().parse().unwrap()
+}
+
+#[test]
+fn a_clean_stop_with_much_log_behind_it_leaves_nothing_to_replay() {
+    assert_eq!(replayed_after_a_stop(100), 0);
+}
+
+#[test]
+fn a_clean_stop_with_little_log_behind_it_writes_no_snapshot() {
+    // The session's begin is a transaction, too.
+    assert_eq!(replayed_after_a_stop(1_000), NODES as u64 + 1);
+}
