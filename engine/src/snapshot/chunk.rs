@@ -191,7 +191,8 @@ pub(super) fn read_nodes<'a>(archive: &'a [u8], lists: &Lists) -> Result<Section
     let chunk =
         rkyv::access::<ArchivedNodeChunk, Failure>(archive).map_err(|_| ChunkFault::Archive)?;
     let mut bytes = &*chunk.bytes;
-    let mut section = Section::new(&chunk.base);
+    // The heads are there, and each is longer than what the section keeps of it.
+    let mut section = Section::new(&chunk.base, chunk.heads.len());
     for head in chunk.heads.iter() {
         let name = cut(&mut bytes, head.name_len.to_native())?;
         let data = match head.data_len.to_native() {

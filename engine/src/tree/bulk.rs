@@ -155,15 +155,16 @@ fn jute(list: &Link) -> &[u8] {
 }
 
 impl<'a> Section<'a> {
-    /// `base` is the path of the node that the first one stands in.
-    pub(crate) fn new(base: &'a str) -> Self {
+    /// `base` is the path of the node that the first one stands in. With room for `nodes`, which
+    /// the caller has seen.
+    pub(crate) fn new(base: &'a str, nodes: usize) -> Self {
         let above = base.match_indices('/').map(|(at, _)| at);
         Self {
             arena: Arena::new(VERSION),
             base,
             path: base.to_owned(),
             ends: above.chain([base.len()]).collect(),
-            items: Vec::new(),
+            items: Vec::with_capacity(nodes),
             users: Vec::new(),
             owned: Vec::new(),
             digest: 0,
