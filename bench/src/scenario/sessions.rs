@@ -163,6 +163,9 @@ impl Run<'_> {
             .map(|server| Wanted::new(server, servers[server]))
             .collect();
         let pids = &self.sessions.at.pids;
+        // Where memory is looked at, others come first and stay: buffers have grown then, and the
+        // growth is that of the sessions.
+        let first = (!pids.is_empty()).then(|| open_first(self.sessions, root)).transpose()?;
         let before = resident_bytes(pids)?;
         let connections = self.open(&wanted, Operation::Connect, Phase::Connect)?;
         let mut fleet = Fleet::adopt(connections)?;
@@ -179,6 +182,9 @@ impl Run<'_> {
             let sessions = f64::from(self.sessions.sessions);
             self.report.figure("rss_before_sessions_bytes", before as f64);
             self.report.figure("rss_bytes_per_session", grown as f64 / sessions);
+        }
+        if let Some(first) = first {
+            self.violations.append(first.close());
         }
         let expire = self.sessions.wants(Storm::Expire);
         if expire {
@@ -283,6 +289,13 @@ impl Run<'_> {
         self.report.add_operations(&recorder);
         Ok(())
     }
+}
+
+/// Sessions beside the measured ones, as many as may come at once, which have been heard.
+fn open_first(sessions: &Sessions, root: &str) -> Result<Fleet, BenchError> {
+    let mut fleet = Fleet::connect(&sessions.at.servers, sessions.at_once as usize)?;
+    test_tree::round_trip(&mut fleet, root)?;
+    Ok(fleet)
 }
 
 /// Each session gets a node that ends with it.
