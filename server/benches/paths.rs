@@ -35,6 +35,8 @@ const WATCHERS: usize = 1_000;
 /// Requests that arrive together on the paths named `pipelined`.
 const DEPTH: usize = 16;
 const SEGMENT_BYTES: u64 = 16 << 20;
+/// How long each step of a write takes on the server's clock.
+const STEP_US: u64 = 150;
 
 /// A server without sockets.
 struct Server {
@@ -49,7 +51,7 @@ impl Server {
     /// Over nodes of 1 KiB.
     fn new() -> Self {
         let rules = Rules { extended_types: true, ..Rules::default() };
-        let now = Now { monotonic_ms: 0, wall_ms: 1_000_000 };
+        let now = Now { monotonic_us: 0, wall_ms: 1_000_000 };
         let settings = sequencer::Settings {
             server: ServerId(1),
             shards: 1,
@@ -74,6 +76,7 @@ impl Server {
             eager_acl_check: false,
             output_bytes_max: 16 << 20,
             outstanding_requests_max: 1_000,
+            slow_request_us: Some(1_000_000),
         };
         let shard = Shard::new(0, of_shard, sequencer.committed().clone(), true);
         Self { shard, sequencer, log: log(), out, now }
@@ -110,7 +113,7 @@ impl Server {
 
     /// What comes from a socket in one go.
     fn receive(&mut self, key: ConnectionKey, bytes: &[u8]) {
-        self.shard.begin_turn(self.now.monotonic_ms * 1_000, self.now);
+        self.shard.begin_turn(self.now);
         self.shard.receive(key.index, bytes);
     }
 
@@ -125,12 +128,15 @@ impl Server {
         let dirty = self.shard.take_dirty();
         let keys = dirty.iter().filter_map(|index| self.shard.key_at(*index)).collect::<Vec<_>>();
         self.shard.recycle_dirty(dirty);
-        keys.into_iter().map(|key| self.send(key)).sum()
+        let bytes = keys.into_iter().map(|key| self.send(key)).sum();
+        self.shard.end_turn(self.now.monotonic_us);
+        bytes
     }
 
-    /// Requests go all the way: judged, logged, synced, shown, answered.
+    /// Requests go all the way: judged, logged, synced, shown, answered. Each step takes time.
     fn write(&mut self, key: ConnectionKey, bytes: &[u8]) {
         self.receive(key, bytes);
+        self.now.monotonic_us += STEP_US;
         for message in self.shard.take_outbox() {
             self.sequencer.on_message(message, self.now, &mut self.out);
         }
@@ -138,10 +144,14 @@ impl Server {
         for (zxid, txn) in self.out.appends.drain(..) {
             self.log.append(zxid, &txn).expect("memory takes all");
         }
-        self.sequencer.close_batch();
+        self.now.monotonic_us += STEP_US;
+        self.sequencer.close_batch(self.now.monotonic_us);
         let durable = self.log.flush().expect("memory takes all");
+        self.now.monotonic_us += STEP_US;
         self.sequencer.on_logged(durable, self.now, &mut self.out);
         self.sequencer.settle(&mut self.out);
+        self.now.monotonic_us += STEP_US;
+        self.shard.begin_turn(self.now);
         for delivery in self.out.deliveries.drain(..) {
             let message = match delivery {
                 Delivery::One(_, message) => message,

@@ -260,6 +260,7 @@ fn shard_settings(config: &Config, shards: u16, secret: &SessionSecret) -> shard
         outstanding_requests_max: (config.client.outstanding_requests_max / usize::from(shards))
             .max(1),
         output_bytes_max: config.client.output_bytes_max,
+        slow_request_us: config.client.slow_request.map(us),
     }
 }
 
@@ -280,6 +281,10 @@ fn sequencer_settings(config: &Config, shards: u16) -> sequencer::Settings {
             per_minute_max: u64::from(config.tree.container_deletes_per_minute_max),
         },
     }
+}
+
+fn us(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }
 
 fn ms(duration: Duration) -> u64 {

@@ -1,7 +1,7 @@
 //! The four-letter words: short probes that stand where a frame length is expected.
 //!
 //! They are recognised only as the first four bytes of a connection. Facts: ZooKeeper
-//! `FourLetterCommands`. What each answers is the server's business.
+//! `FourLetterCommands`; `hist` is our own. What each answers is the server's business.
 
 macro_rules! words {
     ($($name:ident = $word:literal,)*) => {
@@ -41,6 +41,7 @@ words! {
     Envi = "envi",
     Gtmk = "gtmk",
     Hash = "hash",
+    Hist = "hist",
     Isro = "isro",
     Mntr = "mntr",
     Ruok = "ruok",

@@ -5,7 +5,7 @@
 use crate::jute::JuteError;
 
 macro_rules! opcodes {
-    ($($(#[$doc:meta])* $name:ident = $code:literal,)*) => {
+    ($($(#[$doc:meta])* $name:ident = $code:literal $word:literal,)*) => {
         /// A request or transaction type by its wire number.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         #[repr(i32)]
@@ -16,6 +16,14 @@ macro_rules! opcodes {
         impl OpCode {
             /// Every known opcode, in the order of this file.
             pub const ALL: &[Self] = &[$(Self::$name,)*];
+
+            /// As `ZooDefs.OpCode` calls it.
+            #[must_use]
+            pub const fn name(self) -> &'static str {
+                match self {
+                    $(Self::$name => $word,)*
+                }
+            }
         }
 
         impl TryFrom<i32> for OpCode {
@@ -32,42 +40,42 @@ macro_rules! opcodes {
 }
 
 opcodes! {
-    Create = 1,
-    Delete = 2,
-    Exists = 3,
-    GetData = 4,
-    SetData = 5,
-    GetAcl = 6,
-    SetAcl = 7,
-    GetChildren = 8,
-    Sync = 9,
-    Ping = 11,
-    GetChildren2 = 12,
+    Create = 1 "create",
+    Delete = 2 "delete",
+    Exists = 3 "exists",
+    GetData = 4 "getData",
+    SetData = 5 "setData",
+    GetAcl = 6 "getACL",
+    SetAcl = 7 "setACL",
+    GetChildren = 8 "getChildren",
+    Sync = 9 "sync",
+    Ping = 11 "ping",
+    GetChildren2 = 12 "getChildren2",
     /// Only inside a multi.
-    Check = 13,
-    Multi = 14,
-    Create2 = 15,
-    Reconfig = 16,
-    CheckWatches = 17,
-    RemoveWatches = 18,
-    CreateContainer = 19,
+    Check = 13 "check",
+    Multi = 14 "multi",
+    Create2 = 15 "create2",
+    Reconfig = 16 "reconfig",
+    CheckWatches = 17 "checkWatches",
+    RemoveWatches = 18 "removeWatches",
+    CreateContainer = 19 "createContainer",
     /// Made by the server's own container and TTL checker only.
-    DeleteContainer = 20,
-    CreateTtl = 21,
-    MultiRead = 22,
-    Auth = 100,
-    SetWatches = 101,
-    Sasl = 102,
-    GetEphemerals = 103,
-    GetAllChildrenNumber = 104,
-    SetWatches2 = 105,
-    AddWatch = 106,
-    WhoAmI = 107,
+    DeleteContainer = 20 "deleteContainer",
+    CreateTtl = 21 "createTTL",
+    MultiRead = 22 "multiRead",
+    Auth = 100 "auth",
+    SetWatches = 101 "setWatches",
+    Sasl = 102 "sasl",
+    GetEphemerals = 103 "getEphemerals",
+    GetAllChildrenNumber = 104 "getAllChildrenNumber",
+    SetWatches2 = 105 "setWatches2",
+    AddWatch = 106 "addWatch",
+    WhoAmI = 107 "whoAmI",
     /// Internal: a new session's transaction.
-    CreateSession = -10,
-    CloseSession = -11,
+    CreateSession = -10 "createSession",
+    CloseSession = -11 "closeSession",
     /// Internal: the transaction of a refused write, and a failed result in a multi.
-    Error = -1,
+    Error = -1 "error",
 }
 
 #[cfg(test)]

@@ -18,11 +18,12 @@ use super::report::{
     WatchReport,
 };
 use super::utc::Utc;
-use super::{Environment, mntr};
+use super::{Environment, hist, mntr};
 use crate::cli::VERSION;
 use crate::config::{Config, Ensemble};
 use crate::watch::WatchSummary;
 
+pub use hist::hist;
 pub use mntr::mntr;
 
 pub const RUOK: &str = "imok";

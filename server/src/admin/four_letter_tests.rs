@@ -6,6 +6,7 @@ use menagerie_wire::{Epoch, ServerId, SessionId};
 
 use super::*;
 use crate::admin::metrics::{ShardCounters, Sizes, StartFacts, WriteCounters};
+use crate::admin::stages::Stage;
 use crate::admin::{FileDescriptors, MntrReport};
 use crate::sequencer::standing::{Reign, Standing};
 
@@ -224,15 +225,29 @@ fn mntr_has_every_key_of_apaches_once_and_no_other() {
     let mut report = mntr_report(server(), standalone);
     report.shards.namespaces.record_read("/f", 68);
     report.shards.namespaces.record_write("/f", 0);
-    report.shards.record_reply(true, 100, 2_500);
+    report.shards.record_reply(100);
     let text = mntr(&report);
     assert_eq!(mntr_keys(&text), mntr_keys(&captured_text("zk_version")));
+    report.shards.operations.record_many_us(OpCode::SetData, 2_500, 1);
+    report.shards.stages.record_many_us([1_000, 0, 3_100, 100, 7, 8, 9], 1);
+    let text = mntr(&report);
+    let ours = |key: &&str| key.contains("_op_") || key.contains("_write_stage_");
+    let (ours, apaches): (BTreeSet<_>, _) = mntr_keys(&text).into_iter().partition(ours);
+    assert_eq!(apaches, mntr_keys(&captured_text("zk_version")));
+    assert_eq!(ours.len(), (1 + Stage::ALL.len()) * 9, "{ours:?}");
     check_lines(
         &text,
         &[
             "zk_avg_latency\t2.25",
             "zk_avg_updatelatency\t2.5",
             "zk_p99_updatelatency\t2",
+            "zk_p50_readlatency\t0",
+            "zk_p99_op_setData_us\t2512",
+            "zk_max_write_stage_log_write_us\t3088",
+            "zk_avg_write_stage_queue_us\t1000.0",
+            "zk_p99_prep_processor_queue_time_ms\t1",
+            "zk_max_sync_processor_queue_time_ms\t3",
+            "zk_avg_sync_processor_queue_flush_time_ms\t0.1",
             "zk_sum_f_read_per_namespace\t70",
             "zk_max_client_response_size\t100",
             "zk_connection_drop_probability\t0.0",

@@ -5,9 +5,10 @@
 //! `mntr`; a field that counts what Apache counts says so.
 
 use hashbrown::HashMap;
-use hdrhistogram::Histogram;
 use menagerie_wire::event::EventType;
 
+use super::latency::Latency;
+use super::stages::{Operations, Stages};
 use crate::config::limits::NAMESPACES_COUNTED_MAX;
 
 /// How often, how much, and between which bounds.
@@ -78,42 +79,6 @@ impl Sizes {
         let none = self.all.count == 0;
         let size = |bytes: u64| if none { -1 } else { i64::try_from(bytes).unwrap_or(i64::MAX) };
         [self.last, self.all.min, self.all.max].map(size)
-    }
-}
-
-/// Times in microseconds, with their distribution.
-#[derive(Clone, Debug)]
-pub struct Latency {
-    pub summary: Summary,
-    /// To two digits, up to [`Latency::US_MAX`].
-    histogram: Histogram<u64>,
-}
-
-impl Latency {
-    /// Anything longer counts as this in the distribution: an hour.
-    const US_MAX: u64 = 3_600_000_000;
-
-    pub fn record_us(&mut self, us: u64) {
-        self.summary.record(us);
-        self.histogram.saturating_record(us);
-    }
-
-    pub fn merge(&mut self, other: &Self) {
-        self.summary.merge(&other.summary);
-        self.histogram.add(&other.histogram).expect("both have the same bounds");
-    }
-
-    /// The time that a share of all did not exceed; 0 when there were none.
-    pub fn quantile_us(&self, share: f64) -> u64 {
-        self.histogram.value_at_quantile(share)
-    }
-}
-
-impl Default for Latency {
-    fn default() -> Self {
-        let histogram = Histogram::new_with_bounds(1, Self::US_MAX, 2);
-        let histogram = histogram.expect("the bounds are constants that satisfy it");
-        Self { summary: Summary::default(), histogram }
     }
 }
 
@@ -197,10 +162,10 @@ pub struct ShardCounters {
     pub auth_failures: u64,
     /// Frames above `jute.maxbuffer`.
     pub large_requests_rejected: u64,
-    /// From the arrival of a request to its reply: all, reads, writes.
-    pub latency: Latency,
-    pub read_latency: Latency,
-    pub update_latency: Latency,
+    /// From the arrival of requests until their answers were given to the socket.
+    pub operations: Operations,
+    /// The same time of writes, in parts.
+    pub stages: Stages,
     /// Connections told, per event, by its type.
     pub told_created: Summary,
     pub told_deleted: Summary,
@@ -223,9 +188,8 @@ impl ShardCounters {
         self.handshakes_timed_out += other.handshakes_timed_out;
         self.auth_failures += other.auth_failures;
         self.large_requests_rejected += other.large_requests_rejected;
-        self.latency.merge(&other.latency);
-        self.read_latency.merge(&other.read_latency);
-        self.update_latency.merge(&other.update_latency);
+        self.operations.merge(&other.operations);
+        self.stages.merge(&other.stages);
         self.told_created.merge(&other.told_created);
         self.told_deleted.merge(&other.told_deleted);
         self.told_changed.merge(&other.told_changed);
@@ -246,17 +210,11 @@ impl ShardCounters {
         summary.record(told);
     }
 
-    /// One reply of `bytes` is on its way, `latency_us` after its request arrived.
-    pub fn record_reply(&mut self, is_write: bool, bytes: usize, latency_us: u64) {
+    /// One reply of `bytes` is on its way.
+    pub fn record_reply(&mut self, bytes: usize) {
         self.packets_sent += 1;
         self.response_bytes += bytes as u64;
         self.response_sizes.record(bytes);
-        self.latency.record_us(latency_us);
-        if is_write {
-            self.update_latency.record_us(latency_us);
-        } else {
-            self.read_latency.record_us(latency_us);
-        }
     }
 }
 
@@ -274,7 +232,7 @@ pub struct WriteCounters {
     /// Records appended, records per commit, and how long a commit took on the disk.
     pub logged: u64,
     pub batch_records: Summary,
-    pub sync_us: Summary,
+    pub sync_us: Latency,
     pub sessions_expired: u64,
     pub digest_mismatches: u64,
     pub snapshot_ms: Summary,
@@ -342,22 +300,6 @@ mod tests {
         assert_eq!(all, Summary { count: 3, sum: 7, min: 0, max: 5 });
         assert_eq!(all.average(), 2.3333);
         assert_eq!(Summary::default().average(), 0.0);
-    }
-
-    #[test]
-    fn quantiles_are_within_a_hundredth() {
-        let mut latency = Latency::default();
-        (1..=1_000).for_each(|us| latency.record_us(us));
-        latency.record_us(u64::MAX >> 8);
-        let mut merged = Latency::default();
-        merged.merge(&latency);
-        let near = |share, us: f64| {
-            let got = merged.quantile_us(share) as f64;
-            assert!((got - us).abs() <= us / 100.0, "{share}: {got}");
-        };
-        near(0.5, 500.0);
-        near(0.95, 950.0);
-        assert_eq!(Latency::default().quantile_us(0.99), 0);
     }
 
     #[test]

@@ -3,13 +3,16 @@
 //! Exporters look keys up by name, so every key that Apache's server prints is here. Those of
 //! mechanisms that this server does not have (queues between its threads, response caches, a JVM)
 //! are printed as 0, which is what they are. Times are measured in microseconds and told in
-//! milliseconds, as in Apache; means keep their digits.
+//! milliseconds, as in Apache; means keep their digits. Keys of our own come last, and end in `_us`
+//! where they are in microseconds.
 // ZooKeeper: MonitorCommand, ServerMetrics, ZooKeeperServer.registerMetrics.
 
 use super::FileDescriptors;
 use super::four_letter::put;
-use super::metrics::{Latency, ShardCounters, StartFacts, Summary, WriteCounters};
+use super::latency::{Latency, QUANTILES};
+use super::metrics::{ShardCounters, StartFacts, Summary, WriteCounters};
 use super::report::{Mode, ServerReport};
+use super::stages::Stage;
 use crate::cli::VERSION;
 use crate::sequencer::standing::Standing;
 
@@ -99,14 +102,13 @@ const ABSENT_SUMMARIES: [&str; 24] = [
 ];
 
 /// Distributions of what this server does not have.
-const ABSENT_LATENCIES: [&str; 19] = [
+const ABSENT_LATENCIES: [&str; 16] = [
     "commit_propagation_latency",
     "dead_watchers_cleaner_latency",
     "jvm_pause_time_ms",
     "local_write_committed_time_ms",
     "om_commit_process_time_ms",
     "om_proposal_process_time_ms",
-    "prep_processor_queue_time_ms",
     "proposal_ack_creation_latency",
     "proposal_latency",
     "quorum_ack_latency",
@@ -115,13 +117,9 @@ const ABSENT_LATENCIES: [&str; 19] = [
     "request_throttle_queue_time_ms",
     "server_write_committed_time_ms",
     "sync_processor_queue_and_flush_time_ms",
-    "sync_processor_queue_flush_time_ms",
-    "sync_processor_queue_time_ms",
     "write_commitproc_time_ms",
     "write_final_proc_time_ms",
 ];
-
-const QUANTILES: [(&str, f64); 4] = [("p50", 0.5), ("p95", 0.95), ("p99", 0.99), ("p999", 0.999)];
 
 const US_PER_MS: u64 = 1_000;
 
@@ -131,6 +129,7 @@ pub fn mntr(report: &MntrReport) -> String {
     put_standing(&mut lines, report);
     put_counters(&mut lines, report);
     put_summaries(&mut lines, report);
+    put_latencies(&mut lines, report);
     for (name, traffic) in report.shards.namespaces.sorted() {
         for (kind, summary) in [("read", &traffic.read), ("write", &traffic.write)] {
             if summary.count > 0 {
@@ -138,6 +137,7 @@ pub fn mntr(report: &MntrReport) -> String {
             }
         }
     }
+    put_ours(&mut lines, &report.shards);
     lines.0
 }
 
@@ -239,8 +239,8 @@ fn put_summaries(lines: &mut Lines, report: &MntrReport) {
         ("node_children_watch_count", shards.told_children, 1),
         ("prep_process_time", writes.prepare_us, US_PER_MS),
         ("sync_processor_batch_size", writes.batch_records, 1),
-        ("sync_process_time", writes.sync_us, US_PER_MS),
-        ("fsynctime", writes.sync_us, US_PER_MS),
+        ("sync_process_time", writes.sync_us.summary(), US_PER_MS),
+        ("fsynctime", writes.sync_us.summary(), US_PER_MS),
         ("snapshottime", writes.snapshot_ms, 1),
         ("election_time", writes.roles.election_ms, 1),
         ("unavailable_time", writes.roles.unavailable_ms, 1),
@@ -257,13 +257,36 @@ fn put_summaries(lines: &mut Lines, report: &MntrReport) {
     for key in ABSENT_SUMMARIES {
         lines.summary(key, &Summary::default(), 1);
     }
-    lines.latency("readlatency", &shards.read_latency);
-    lines.latency("updatelatency", &shards.update_latency);
-    lines.latency("propagation_latency", &writes.propagation);
-    lines.latency("close_session_prep_time", &writes.close_session_us);
+}
+
+/// Stages under the names of Apache's processors, where one does what happens in that stage.
+// ZooKeeper: PrepRequestProcessor, SyncRequestProcessor.
+fn put_latencies(lines: &mut Lines, report: &MntrReport) {
+    let MntrReport { shards: ShardCounters { operations, stages, .. }, writes, .. } = report;
     let absent = Latency::default();
+    for (key, latency) in [
+        ("readlatency", &operations.of_updates(false)),
+        ("updatelatency", &operations.of_updates(true)),
+        ("propagation_latency", &writes.propagation),
+        ("close_session_prep_time", &writes.close_session_us),
+        ("prep_processor_queue_time_ms", stages.get(Stage::Queue)),
+        ("sync_processor_queue_time_ms", stages.get(Stage::LogWrite)),
+        ("sync_processor_queue_flush_time_ms", stages.get(Stage::Sync)),
+    ] {
+        lines.latency(key, latency, US_PER_MS);
+    }
     for key in ABSENT_LATENCIES {
-        lines.latency(key, &absent);
+        lines.latency(key, &absent, US_PER_MS);
+    }
+}
+
+/// What Apache's servers do not tell: each stage of writes, and each operation that there was.
+fn put_ours(lines: &mut Lines, shards: &ShardCounters) {
+    for (stage, latency) in shards.stages.iter().filter(|(_, it)| it.summary().count > 0) {
+        lines.latency(&format!("write_stage_{}_us", stage.name()), latency, 1);
+    }
+    for (op, latency) in shards.operations.iter() {
+        lines.latency(&format!("op_{}_us", op.name()), latency, 1);
     }
 }
 
@@ -288,11 +311,10 @@ impl Lines {
         self.value(&format!("sum_{key}"), summary.sum);
     }
 
-    fn latency(&mut self, key: &str, latency: &Latency) {
-        self.summary(key, &latency.summary, US_PER_MS);
+    fn latency(&mut self, key: &str, latency: &Latency, unit: u64) {
+        self.summary(key, &latency.summary(), unit);
         for (prefix, share) in QUANTILES {
-            let ms = latency.quantile_us(share) / US_PER_MS;
-            self.value(&format!("{prefix}_{key}"), ms);
+            self.value(&format!("{prefix}_{key}"), latency.quantile_us(share) / unit);
         }
     }
 }

@@ -6,10 +6,13 @@
 
 mod environment;
 pub mod four_letter;
+mod hist;
+pub mod latency;
 pub mod metrics;
 mod mntr;
 pub mod probe;
 mod report;
+pub mod stages;
 mod utc;
 
 pub use environment::{Environment, FileDescriptors};

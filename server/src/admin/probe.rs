@@ -64,19 +64,25 @@ async fn answer(probe: Rc<Probe>, word: Word) {
 
 impl Probe {
     async fn text(&self, word: &Word) -> String {
-        let serving = match question(word.word) {
+        let answered = match question(word.word) {
             Some(question) => self.ask_sequencer(question).await,
             None => None,
         };
-        let serving = serving.filter(|answered| answered.standing.serving);
-        match (word.word, serving) {
+        match (word.word, answered) {
             (FourLetterWord::Ruok, _) => text::RUOK.to_owned(),
             (FourLetterWord::Gtmk, _) => text::gtmk(),
             (FourLetterWord::Stmk, _) => {
                 text::stmk(word.argument.as_slice().try_into().unwrap_or_default())
             }
             (FourLetterWord::Envi, _) => text::envi(&self.environment),
+            // It tells of what was, whether anybody is served now or not.
+            (FourLetterWord::Hist, Some(answered)) => {
+                text::hist(&self.server(&answered).await.1, &answered.counters)
+            }
             (asked, None) => text::not_serving(asked).to_owned(),
+            (asked, Some(answered)) if !answered.standing.serving => {
+                text::not_serving(asked).to_owned()
+            }
             (FourLetterWord::Isro, Some(answered)) => text::isro(answered.standing.mode).to_owned(),
             (FourLetterWord::Conf, Some(answered)) => {
                 let members = answered.root.view().node(CONFIG).and_then(|node| node.data());
@@ -158,7 +164,7 @@ impl Probe {
             outstanding_requests += outstanding;
         }
         let view = answered.root.view();
-        let (avg_ms, summary) = counters.latency.summary.in_units(1_000);
+        let (avg_ms, summary) = counters.operations.summary().in_units(1_000);
         let report = ServerReport {
             mode: answered.standing.mode,
             latency: LatencyReport { min_ms: summary.min, avg_ms, max_ms: summary.max },

@@ -40,6 +40,7 @@ pub(crate) enum Phase {
     /// The sequencer is asked for the session.
     Connecting {
         read_only: Option<bool>,
+        since_us: u64,
     },
     Open,
     /// Nothing more is read or queued; what is unsent still goes out, then the end.
@@ -61,7 +62,9 @@ pub(crate) enum Slot {
         body: Box<[u8]>,
         since_us: u64,
     },
-    Close,
+    Close {
+        since_us: u64,
+    },
     /// Answered from the root that holds the effect of the slots before it.
     Parked {
         xid: Xid,
@@ -170,7 +173,7 @@ impl Connection {
 
     /// Whether a closeSession is on its way: what follows it is not looked at.
     pub(crate) fn has_said_goodbye(&self) -> bool {
-        matches!(self.slots.back(), Some(Slot::Close))
+        matches!(self.slots.back(), Some(Slot::Close { .. }))
     }
 
     pub(crate) fn held_bytes(&self) -> &[u8] {
@@ -212,7 +215,7 @@ impl Connection {
         match &slot {
             Slot::Write { body_bytes, .. } => self.owed_bytes += body_bytes,
             Slot::Parked { .. } => self.parked += 1,
-            Slot::Sync { .. } | Slot::Close => {}
+            Slot::Sync { .. } | Slot::Close { .. } => {}
         }
         self.slots.push_back(slot);
     }

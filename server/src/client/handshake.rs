@@ -69,7 +69,8 @@ impl Shard {
         let timeout_ms = request.timeout_ms.max(min).min(max);
         let Some(key) = self.key_at(index) else { return };
         let Some(connection) = self.connections.at_mut(index) else { return };
-        connection.phase = Phase::Connecting { read_only: request.read_only };
+        let since_us = self.now.monotonic_us;
+        connection.phase = Phase::Connecting { read_only: request.read_only, since_us };
         let ids = connection.ids.clone().into_boxed_slice();
         let session = request.session_id;
         if session == SessionId::NONE {
@@ -83,16 +84,20 @@ impl Shard {
     }
 
     /// The connection has its session: the client is told, and what it sent meanwhile is read.
-    pub(super) fn on_session(&mut self, key: ConnectionKey, session: SessionId, timeout_ms: i32) {
+    /// Returns when it has asked for it, if it is still there.
+    pub(super) fn on_session(
+        &mut self,
+        key: ConnectionKey,
+        session: SessionId,
+        timeout_ms: i32,
+    ) -> Option<u64> {
         let passwd = self.settings.secret.password(session);
-        let read_only = match self.connections.find(key).map(|connection| &connection.phase) {
-            Some(Phase::Connecting { read_only }) => *read_only,
-            _ => {
-                self.outbox.push(ToSequencer::Disconnected { connection: key, session });
-                return;
-            }
+        let phase = self.connections.find(key).map(|connection| &connection.phase);
+        let Some(&Phase::Connecting { read_only, since_us }) = phase else {
+            self.outbox.push(ToSequencer::Disconnected { connection: key, session });
+            return None;
         };
-        let Some(connection) = self.connections.find(key) else { return };
+        let connection = self.connections.find(key)?;
         connection.phase = Phase::Open;
         connection.session = session;
         connection.timeout_ms = timeout_ms;
@@ -103,12 +108,13 @@ impl Shard {
         connection.traffic.sent += 1;
         self.counters.packets_sent += 1;
         self.mark_dirty(key.index);
+        Some(since_us)
     }
 
     /// "Your session is gone", then the end.
     pub(super) fn refuse_session(&mut self, key: ConnectionKey) {
         let Some(connection) = self.connections.find(key) else { return };
-        let Phase::Connecting { read_only } = connection.phase else { return };
+        let Phase::Connecting { read_only, .. } = connection.phase else { return };
         let response = ConnectResponse::expired(read_only.map(|_| false));
         frame::put(connection.unsent.end(&mut self.spares), &response);
         self.end(key);

@@ -67,11 +67,6 @@ const fn way(op: OpCode) -> Way {
     }
 }
 
-/// Whether the sequencer has to judge it.
-pub(super) const fn is_write(op: OpCode) -> bool {
-    matches!(way(op), Way::Write)
-}
-
 impl Shard {
     /// Bytes have come from a client.
     pub fn receive(&mut self, index: u32, bytes: &[u8]) {
@@ -207,7 +202,7 @@ impl Shard {
 
     /// Sends a write or sync to the sequencer and owes its answer.
     fn submit(&mut self, index: u32, xid: Xid, op: OpCode, body: &[u8]) {
-        let since_us = self.now_us;
+        let since_us = self.now.monotonic_us;
         let Some(connection) = self.connections.at_mut(index) else { return };
         let session = connection.session;
         let seal_before = connection.parked > 0;
@@ -225,7 +220,7 @@ impl Shard {
     }
 
     fn answer_or_park(&mut self, index: u32, xid: Xid, op: OpCode, body: &[u8]) {
-        let since_us = self.now_us;
+        let since_us = self.now.monotonic_us;
         let Some(connection) = self.connections.at_mut(index) else { return };
         if connection.slots.is_empty() {
             self.answer_local(index, xid, op, body, since_us);
@@ -238,7 +233,7 @@ impl Shard {
         let Some(key) = self.key_at(index) else { return };
         let Some(connection) = self.connections.at(index) else { return };
         let (session, seal_before) = (connection.session, connection.parked > 0);
-        self.owe(index, Slot::Close);
+        self.owe(index, Slot::Close { since_us: self.now.monotonic_us });
         self.outbox.push(ToSequencer::Close { connection: key, session, xid, seal_before });
     }
 

@@ -72,7 +72,7 @@ mod tests {
     }
 
     fn publication(sequence: u64) -> ToShard {
-        ToShard::Publish(Arc::new(Publication { sequence, runs: Vec::new() }))
+        ToShard::Publish(Arc::new(Publication { sequence, runs: Vec::new(), committed_us: 0 }))
     }
 
     #[test]

@@ -14,7 +14,9 @@ mod intake;
 mod mail;
 mod reply;
 mod slab;
+mod slow;
 mod survey;
+mod timing;
 mod unsent;
 mod watching;
 

@@ -10,11 +10,10 @@ use menagerie_wire::proto::{ReplyHeader, Request};
 use menagerie_wire::{Encode, ErrorCode, OpCode, Xid, Zxid, frame};
 
 use crate::admin::metrics::Namespaces;
-use crate::client::connection::{Connection, Phase, Reply, Slot};
-use crate::client::intake::is_write;
+use crate::client::connection::{Phase, Reply, Slot};
 use crate::client::shard::Shard;
+use crate::client::timing::{Answers, Way};
 use crate::sequencer::message::ConnectionKey;
-use crate::sequencer::publication::Entry;
 
 /// A ReplyHeader: xid, zxid, err.
 const REPLY_HEADER_BYTES: usize = 16;
@@ -129,6 +128,7 @@ impl Shard {
             Ok(request) => self.answer_read(index, xid, zxid, &request),
         }
         self.answered(index, before, Answered { op, xid, zxid, since_us });
+        self.note(Answers::one(op, index, xid, since_us));
     }
 
     fn answer_read(&mut self, index: u32, xid: Xid, zxid: Zxid, request: &Request<'_>) {
@@ -169,8 +169,9 @@ impl Shard {
         };
         let before = self.unsent_len(index);
         self.put_error(index, xid, Zxid::ZERO, code);
-        let answered = Answered { op, xid, zxid: Zxid::ZERO, since_us: self.now_us };
-        self.answered(index, before, answered);
+        let since_us = self.now.monotonic_us;
+        self.answered(index, before, Answered { op, xid, zxid: Zxid::ZERO, since_us });
+        self.note(Answers::one(op, index, xid, since_us));
         true
     }
 
@@ -178,17 +179,17 @@ impl Shard {
         self.connections.at(index).map_or(0, |connection| connection.unsent.bytes().len())
     }
 
-    /// Counts a reply; `before` is what was unsent before it.
+    /// Counts a reply; `before` is what was unsent before it. Its time is counted when the turn
+    /// ends.
     fn answered(&mut self, index: u32, before: usize, answered: Answered) {
         let Answered { op, xid, zxid, since_us } = answered;
-        let latency_us = self.now_us.saturating_sub(since_us);
-        let bytes = self.unsent_len(index).saturating_sub(before);
-        self.counters.record_reply(is_write(op), bytes, latency_us);
-        let at_ms = self.now.monotonic_ms;
-        if let Some(connection) = self.connections.at_mut(index) {
-            connection.traffic.sent += 1;
-            connection.traffic.answered(Reply { op, xid, zxid, at_ms, latency_us });
-        }
+        let latency_us = self.now.monotonic_us.saturating_sub(since_us);
+        let at_ms = self.now.monotonic_ms();
+        let Some(connection) = self.connections.at_mut(index) else { return };
+        let bytes = connection.unsent.bytes().len().saturating_sub(before);
+        self.counters.record_reply(bytes);
+        connection.traffic.sent += 1;
+        connection.traffic.answered(Reply { op, xid, zxid, at_ms, latency_us });
     }
 
     /// Answers what waits at the front of the queue for nothing but the root. All of it, whether
@@ -215,7 +216,8 @@ impl Shard {
     }
 
     /// The result of a write has come.
-    pub(super) fn fill_write(&mut self, key: ConnectionKey, xid: Xid, entry: &Entry) {
+    pub(super) fn fill_write(&mut self, key: ConnectionKey, xid: Xid, way: &Way<'_>) {
+        let entry = way.entry;
         let Some(connection) = self.connections.find(key) else { return };
         let Some(&Slot::Write { xid: owed, op, body_bytes, since_us }) = connection.slots.front()
         else {
@@ -244,6 +246,7 @@ impl Shard {
         let _refused = put_framed(connection.unsent.end(&mut self.spares), xid, entry.zxid, fill);
         self.mark_dirty(key.index);
         self.answered(key.index, before, Answered { op, xid, zxid: entry.zxid, since_us });
+        self.note_write(Answers::one(op, key.index, xid, since_us), way);
     }
 
     /// A sync is over. `zxid` is that of the last write before it, whose root may come only now.
@@ -261,14 +264,19 @@ impl Shard {
         }
         let op = OpCode::Sync;
         self.answered(key.index, before, Answered { op, xid, zxid, since_us });
+        self.note(Answers::one(op, key.index, xid, since_us));
     }
 
-    pub(super) fn fill_close(&mut self, key: ConnectionKey, xid: Xid, zxid: Zxid) {
-        let open = |connection: &mut Connection| connection.phase == Phase::Open;
-        if self.connections.find(key).is_some_and(open) {
-            self.counters.packets_sent += 1;
-            self.put_reply(key.index, xid, zxid, |_| {});
-            self.end(key);
-        }
+    pub(super) fn fill_close(&mut self, key: ConnectionKey, xid: Xid, way: &Way<'_>) {
+        let Some(connection) = self.connections.find(key) else { return };
+        let (Phase::Open, Some(&Slot::Close { since_us })) =
+            (&connection.phase, connection.slots.back())
+        else {
+            return;
+        };
+        self.counters.packets_sent += 1;
+        self.put_reply(key.index, xid, way.entry.zxid, |_| {});
+        self.note_write(Answers::one(OpCode::CloseSession, key.index, xid, since_us), way);
+        self.end(key);
     }
 }

@@ -13,7 +13,7 @@ use menagerie_wire::{Epoch, ErrorCode, OpCode, SessionId, Xid, Zxid};
 use super::world::{Client, World, bare, create, data, get, handshake, set, sync};
 use crate::client::shard::Shard;
 use crate::sequencer::message::{ConnectionKey, ToSequencer, ToShard};
-use crate::sequencer::publication::{Answer, Entry, Publication, Run};
+use crate::sequencer::publication::{Answer, Entry, Logged, Publication, Run};
 
 const SERVE: ToShard = ToShard::Serve { since: Zxid::ZERO };
 
@@ -30,8 +30,9 @@ fn with_a() -> (World, Client, Client) {
 /// A publication with one run.
 fn publish(shard: &mut Shard, entries: Vec<Entry>, root: Root) {
     let sequence = shard.adopted() + 1;
-    let runs = vec![Run { entries, root }];
-    shard.on_message(ToShard::Publish(Arc::new(Publication { sequence, runs })));
+    let runs = vec![Run { entries, root, logged: Logged::default() }];
+    let publication = Publication { sequence, runs, committed_us: 0 };
+    shard.on_message(ToShard::Publish(Arc::new(publication)));
 }
 
 /// The result of a write of `key`, which moves no root.
@@ -45,7 +46,11 @@ fn publish_result(
     let zxid = root.last_zxid();
     let outcome = Outcome { result, changes: Vec::new() };
     let answer = Some((key, Answer::Reply(Xid(xid))));
-    publish(world.shard(key), vec![Entry { zxid, outcome, answer }], root);
+    publish(
+        world.shard(key),
+        vec![Entry { zxid, outcome, answer, judged_us: 0, proposed_us: 0 }],
+        root,
+    );
 }
 
 /// What the shards tell the sequencer when they close these connections.

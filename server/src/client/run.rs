@@ -12,12 +12,12 @@ use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::client::listener::Admitted;
 use crate::client::mail::Mail;
 use crate::client::shard::{Shard, Word};
-use crate::runtime::clock::{monotonic_ms, sleep};
+use crate::runtime::clock::{monotonic_ms, monotonic_us, sleep};
 use crate::runtime::mailbox::{Receiver, Sender};
 use crate::runtime::net::{Sent, Socket};
 use crate::runtime::{spawn, yield_if_needed};
@@ -79,7 +79,6 @@ struct Core {
     /// Connections that are to end and do not take their last bytes, and until when they may.
     lingering: VecDeque<(u64, ConnectionKey)>,
     handshake_ms_max: u64,
-    start: Instant,
     stopping: bool,
 }
 
@@ -97,7 +96,6 @@ pub async fn run(parts: Parts) {
         silent: VecDeque::new(),
         lingering: VecDeque::new(),
         handshake_ms_max: parts.handshake_ms_max,
-        start: Instant::now(),
         stopping: false,
     }));
     spawn(welcome(Rc::clone(&core), parts.visits));
@@ -187,13 +185,14 @@ async fn tick(core: Shared, interval: Duration) {
         core.shard.hand_over_touched(None);
         core.close_overdue();
         core.carry_out();
+        // What it has left out of the log is told even if nothing is slow any more.
+        core.shard.look_back(monotonic_us());
     }
 }
 
 impl Core {
     fn begin_turn(&mut self) {
-        let us = u64::try_from(self.start.elapsed().as_micros()).unwrap_or(u64::MAX);
-        self.shard.begin_turn(us, now());
+        self.shard.begin_turn(now());
     }
 
     fn take_mail(&mut self) {
@@ -307,6 +306,9 @@ impl Core {
         self.shard.recycle_dirty(dirty);
         for word in self.shard.take_words() {
             self.words.send(word);
+        }
+        if self.shard.has_answered() {
+            self.shard.end_turn(monotonic_us());
         }
     }
 

@@ -18,16 +18,18 @@ use menagerie_engine::tree::Root;
 use menagerie_engine::txn::Rules;
 use menagerie_wire::four_letter::FourLetterWord;
 use menagerie_wire::frame::{self, Cut};
-use menagerie_wire::{SessionId, Zxid};
+use menagerie_wire::{OpCode, SessionId, Xid, Zxid};
 
 use crate::admin::metrics::ShardCounters;
 use crate::client::connection::{Connection, Phase, Slot};
 use crate::client::password::SessionSecret;
 use crate::client::slab::Slab;
+use crate::client::slow::SlowLog;
+use crate::client::timing::{Answers, Way};
 use crate::client::unsent::Spares;
 use crate::sequencer::Now;
 use crate::sequencer::message::{ConnectionKey, ToSequencer, ToShard};
-use crate::sequencer::publication::{Answer, Entry, Publication};
+use crate::sequencer::publication::{Answer, Publication};
 use crate::watch::{ConnId, WatchTable};
 
 /// What a shard needs to know of the configuration.
@@ -49,6 +51,8 @@ pub struct Settings {
     pub outstanding_requests_max: usize,
     /// A connection that is owed an event while this much waits for it is cut off.
     pub output_bytes_max: usize,
+    /// A request that took so long, in microseconds, is logged; `None`: none is.
+    pub slow_request_us: Option<u64>,
 }
 
 /// A four-letter word that came in, to be answered by whoever can see all cores.
@@ -89,14 +93,17 @@ pub struct Shard {
     filled: Vec<u32>,
     pub(crate) words: Vec<Word>,
     pub counters: ShardCounters,
-    /// Time of the current turn: µs for latencies, the clocks for `cons`.
-    pub(crate) now_us: u64,
+    /// What was answered in this turn, to be timed at its end.
+    pub(super) answers: Vec<Answers>,
+    pub(super) slow: SlowLog,
+    /// When the current turn began.
     pub(crate) now: Now,
 }
 
 impl Shard {
     /// A shard without clients. `serving`: whether it need not wait for [`ToShard::Serve`].
     pub fn new(id: u16, settings: Settings, root: Root, serving: bool) -> Self {
+        let slow = SlowLog::new(settings.slow_request_us);
         Self {
             id,
             settings,
@@ -116,14 +123,15 @@ impl Shard {
             filled: Vec::new(),
             words: Vec::new(),
             counters: ShardCounters::default(),
-            now_us: 0,
-            now: Now { monotonic_ms: 0, wall_ms: 0 },
+            answers: Vec::new(),
+            slow,
+            now: Now { monotonic_us: 0, wall_ms: 0 },
         }
     }
 
-    /// A turn begins: all that happens until the next call happens now.
-    pub const fn begin_turn(&mut self, now_us: u64, now: Now) {
-        self.now_us = now_us;
+    /// A turn begins: all that happens until the next call happens now. After a turn that answers
+    /// something, [`Self::end_turn`] is called.
+    pub const fn begin_turn(&mut self, now: Now) {
         self.now = now;
     }
 
@@ -181,7 +189,7 @@ impl Shard {
         assert!(publication.sequence == self.adopted + 1, "publications are adopted in order");
         for run in &publication.runs {
             for entry in &run.entries {
-                self.on_entry(entry);
+                self.on_entry(&Way { publication, run, entry });
             }
             // Between two roles it may: what was not committed can be truncated.
             let goes_back = run.root.last_zxid() < self.root.last_zxid();
@@ -195,7 +203,8 @@ impl Shard {
     }
 
     /// Events first, then the writer's own answer.
-    fn on_entry(&mut self, entry: &Entry) {
+    fn on_entry(&mut self, way: &Way<'_>) {
+        let entry = way.entry;
         for change in &entry.outcome.changes {
             self.on_change(entry.zxid, change);
         }
@@ -204,11 +213,15 @@ impl Shard {
             return;
         }
         match answer {
-            Answer::Reply(xid) => self.fill_write(key, xid, entry),
+            Answer::Reply(xid) => self.fill_write(key, xid, way),
             Answer::Connected { session, timeout_ms } => {
-                self.on_session(key, session, timeout_ms);
+                let since_us = self.on_session(key, session, timeout_ms);
+                if let Some(since_us) = since_us {
+                    let op = OpCode::CreateSession;
+                    self.note_write(Answers::one(op, key.index, Xid(0), since_us), way);
+                }
             }
-            Answer::Closed(xid) => self.fill_close(key, xid, entry.zxid),
+            Answer::Closed(xid) => self.fill_close(key, xid, way),
             Answer::Expired => self.end(key),
         }
         self.filled.push(key.index);

@@ -19,6 +19,7 @@ use crate::sequencer::{self, Delivery, Now, Output, Sequencer, testing};
 
 pub(crate) const TICK_MS: i32 = 1_000;
 pub(crate) const TIMEOUT_MS: i32 = 4_000;
+pub(crate) const SLOW_MS: u64 = 500;
 
 /// The order of one server's insides, in slow motion.
 pub(crate) struct World {
@@ -68,9 +69,10 @@ impl World {
             eager_acl_check: false,
             output_bytes_max: 16 << 20,
             outstanding_requests_max: 1_000,
+            slow_request_us: Some(SLOW_MS * 1_000),
         };
         change(&mut settings);
-        let now = Now { monotonic_ms: 0, wall_ms: 1_000_000 };
+        let now = Now { monotonic_us: 0, wall_ms: 1_000_000 };
         let of_sequencer = sequencer::Settings {
             shards,
             tick_ms: TICK_MS,
@@ -98,7 +100,7 @@ impl World {
     pub(crate) fn receive(&mut self, key: ConnectionKey, bytes: &[u8]) {
         let now = self.now;
         let shard = self.shard(key);
-        shard.begin_turn(now.monotonic_ms * 1_000, now);
+        shard.begin_turn(now);
         shard.receive(key.index, bytes);
     }
 
@@ -118,13 +120,16 @@ impl World {
         if let Some((zxid, _)) = self.out.appends.drain(..).next_back() {
             self.appended = zxid;
         }
-        self.sequencer.close_batch();
+        self.sequencer.close_batch(self.now.monotonic_us);
         self.sequencer.on_logged(self.appended, self.now, &mut self.out);
         self.sequencer.settle(&mut self.out);
         self.deliver();
     }
 
     fn deliver(&mut self) {
+        for shard in &mut self.shards {
+            shard.begin_turn(self.now);
+        }
         for delivery in self.out.deliveries.drain(..) {
             match delivery {
                 Delivery::One(shard, message) => {
@@ -165,16 +170,24 @@ impl World {
 
     /// Time passes in which the server does nothing.
     pub(crate) fn sleep(&mut self, ms: u64) {
-        self.now.monotonic_ms += ms;
+        self.now.monotonic_us += ms * 1_000;
         self.now.wall_ms += ms as i64;
         self.sequencer.on_tick(self.now, &mut self.out);
         self.deliver();
         self.settle();
     }
 
+    /// Time passes, and nothing falls due. Returns what the monotonic clock shows then.
+    pub(crate) const fn wait(&mut self, us: u64) -> u64 {
+        self.now.monotonic_us += us;
+        self.now.monotonic_us
+    }
+
     /// What was sent on a connection since the last call, as bytes.
     pub(crate) fn take(&mut self, key: ConnectionKey) -> Vec<u8> {
+        let now_us = self.now.monotonic_us;
         let shard = self.shard(key);
+        shard.end_turn(now_us);
         let bytes = shard.unsent(key).unwrap_or_default().to_vec();
         shard.took(key, bytes.len());
         bytes

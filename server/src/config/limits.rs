@@ -42,6 +42,10 @@ pub const OUTSTANDING_REQUESTS_DEFAULT: usize = 1_000;
 pub const OUTPUT_BYTES_DEFAULT: usize = 16 << 20;
 const _: () = assert!(OUTPUT_BYTES_DEFAULT > 8 * JUTE_MAXBUFFER_DEFAULT);
 
+/// How long a request takes that is logged as slow: what a client notices, and a healthy disk and
+/// network stay far below.
+pub const SLOW_REQUEST_DEFAULT: Duration = Duration::from_secs(1);
+
 /// Watches of one connection. Apache has no such bound; this one only stops a runaway client: at
 /// 96 bytes a watch it keeps one connection below 1 GiB.
 pub const WATCHES_PER_CONNECTION_MAX: usize = 10_000_000;

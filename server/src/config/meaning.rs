@@ -87,6 +87,11 @@ fn client(
         output_bytes_max: s
             .number("menagerie.outputBytesMax", 1 << 20..=usize::MAX >> 1, "bytes")?
             .unwrap_or(limits::OUTPUT_BYTES_DEFAULT),
+        slow_request: s
+            .number("menagerie.slowRequestThresholdMs", 0..=WAIT_MS_MAX, "milliseconds")?
+            .map_or(Some(limits::SLOW_REQUEST_DEFAULT), |ms| {
+                (ms > 0).then(|| Duration::from_millis(ms))
+            }),
     })
 }
 

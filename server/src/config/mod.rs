@@ -87,6 +87,9 @@ pub struct ClientConfig {
     /// Queued bytes above which a connection that does not read is cut off.
     /// `menagerie.outputBytesMax`; default 16 MiB.
     pub output_bytes_max: usize,
+    /// From when on a request is slow, and logged; `None` never.
+    /// `menagerie.slowRequestThresholdMs`; default 1 s, 0 means never.
+    pub slow_request: Option<Duration>,
 }
 
 /// The clock of sessions. All in milliseconds, as on the wire.

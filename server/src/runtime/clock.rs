@@ -3,10 +3,15 @@
 use std::sync::OnceLock;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-/// Milliseconds since this process first asked; never goes back.
-pub fn monotonic_ms() -> u64 {
+/// Microseconds since this process first asked; never goes back.
+pub fn monotonic_us() -> u64 {
     static START: OnceLock<Instant> = OnceLock::new();
-    u64::try_from(START.get_or_init(Instant::now).elapsed().as_millis()).unwrap_or(u64::MAX)
+    u64::try_from(START.get_or_init(Instant::now).elapsed().as_micros()).unwrap_or(u64::MAX)
+}
+
+/// The same in milliseconds.
+pub fn monotonic_ms() -> u64 {
+    monotonic_us() / 1_000
 }
 
 /// Milliseconds since 1970, as ctime and mtime carry them.

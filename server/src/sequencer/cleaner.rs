@@ -42,7 +42,7 @@ impl Cleaner {
 
     /// The nodes to delete now.
     pub(crate) fn due(&mut self, view: View<'_>, rules: &Rules, now: Now) -> Vec<Box<str>> {
-        let now_ms = now.monotonic_ms;
+        let now_ms = now.monotonic_ms();
         if now_ms >= self.next_check_ms {
             self.next_check_ms = now_ms + self.settings.check_interval_ms;
             if self.candidates.is_empty() {
@@ -73,7 +73,7 @@ mod tests {
         CleanerSettings { check_interval_ms: 1_000, per_minute_max: 60_000 };
 
     fn now(ms: u64) -> Now {
-        Now { monotonic_ms: ms, wall_ms: ms as i64 }
+        Now { monotonic_us: ms * 1_000, wall_ms: ms as i64 }
     }
 
     fn insert(tree: &mut Tree, path: &str, owner: Owner) {

@@ -184,7 +184,10 @@ impl Sequencer {
             self.counters.roles.record_proposal(self.scratch.len());
         }
         let txn = self.scratch.as_slice().into();
-        self.prepared.push(Entry { zxid, outcome: executed.outcome, answer });
+        let now_us = self.now.monotonic_us;
+        let (judged_us, proposed_us) = (now_us, now_us);
+        let outcome = executed.outcome;
+        self.prepared.push(Entry { zxid, outcome, answer, judged_us, proposed_us });
         self.counters.prepared += 1;
         self.note_digest(zxid);
         self.step(Event::Propose { zxid, txn });

@@ -31,13 +31,13 @@ impl Leader {
     fn new() -> Self {
         let (voters, observers) = (vec![ServerId(1)], vec![ServerId(2)]);
         let membership = Membership::new(voters, observers, "version=0".into(), Zxid::ZERO);
-        let now = Now { monotonic_ms: 0, wall_ms: 0 };
+        let now = Now { monotonic_us: 0, wall_ms: 0 };
         let sequencer = testing::member(testing::settings(), membership, now);
         let (out, said, told) = (Output::default(), Vec::new(), Vec::new());
         let mut leader = Self { sequencer, out, now, said, told };
         leader.sequencer.start(&mut leader.out);
         while leader.sequencer.part != Part::Leading {
-            leader.now.monotonic_ms += 50;
+            leader.now.monotonic_us += 50_000;
             leader.sequencer.on_tick(leader.now, &mut leader.out);
             leader.settle();
         }
@@ -84,7 +84,7 @@ impl Leader {
     /// Does what the sequencer wants done, on a disk that takes no time.
     fn settle(&mut self) {
         loop {
-            self.sequencer.close_batch();
+            self.sequencer.close_batch(self.now.monotonic_us);
             self.sequencer.settle(&mut self.out);
             let appended = self.out.appends.drain(..).next_back();
             let jobs = std::mem::take(&mut self.out.jobs);
@@ -97,7 +97,7 @@ impl Leader {
                 self.sequencer.on_event(Event::EpochSaved { epochs }, self.now, &mut self.out);
             }
             if let Some((zxid, _)) = appended {
-                self.sequencer.close_batch();
+                self.sequencer.close_batch(self.now.monotonic_us);
                 self.sequencer.on_logged(zxid, self.now, &mut self.out);
             }
         }
@@ -185,7 +185,7 @@ fn a_move_that_waits_for_a_commit_holds_up_no_follower_that_is_to_make_it() {
     let answer = |valid| Event::RevalidateAnswered { link: LEARNER, session, valid };
     leader.sequencer.deferred.extend([(zxid, answer(false)), (Zxid::ZERO, answer(true))]);
     // Judged, and on no disk.
-    leader.sequencer.tail.push(zxid, Arc::from([]));
+    leader.sequencer.tail.push(zxid, Arc::from([]), 0);
     assert_eq!(leader.sequencer.take_deferred(), Some(answer(true)));
     assert_eq!(leader.sequencer.take_deferred(), None);
     leader.sequencer.tail.forget_to(zxid);

@@ -17,7 +17,7 @@ use menagerie_wire::{OpCode, SessionId, Xid, Zxid};
 use super::message::{ConnectionKey, ToSequencer, ToShard, Write};
 use super::owners::Owner;
 use super::pending::Waiting;
-use super::publication::{Answer, Entry, Run};
+use super::publication::{Answer, Entry, Logged, Run};
 use super::{Job, Output, Sequencer};
 
 /// A client that came with its session, and waits for the leader's word.
@@ -90,7 +90,9 @@ impl Sequencer {
         seal_before: bool,
     ) {
         let after = self.tail.last().unwrap_or_else(|| self.tree.view().last_zxid());
-        self.pending.push(session, Waiting { cxid, after, connection, answer, seal_before });
+        let sent_us = self.now.monotonic_us;
+        let waiting = Waiting { cxid, after, connection, answer, sent_us, seal_before };
+        self.pending.push(session, waiting);
     }
 
     /// Asks the leader, who may be this server itself.
@@ -126,12 +128,12 @@ impl Sequencer {
     /// Applies what is committed, and shows it.
     pub(super) fn publish_learned(&mut self, out: &mut Output) {
         let (mut runs, mut entries) = (Vec::new(), Vec::new());
-        while let Some((zxid, bytes)) = self.tail.pop(self.committed_to) {
+        while let Some((zxid, bytes, proposed_us)) = self.tail.pop(self.committed_to) {
             let (txn, digest) = Txn::decode(&bytes).expect("it was read before it was logged");
             let waiting = self.waiting_for(&txn.header, out);
             if waiting.is_some_and(|waiting| waiting.seal_before) && !entries.is_empty() {
                 let entries = std::mem::take(&mut entries);
-                runs.push(Run { entries, root: self.tree.seal() });
+                runs.push(self.run(entries));
             }
             let outcome = txn::apply(&mut self.tree, &txn);
             if !self.compare(zxid, digest) {
@@ -142,13 +144,18 @@ impl Sequencer {
                 let owner = self.owners.remove(txn.header.client_id);
                 answer = answer.or_else(|| Some((owner?, Answer::Expired)));
             }
-            entries.push(Entry { zxid, outcome, answer });
+            let judged_us = waiting.map_or(proposed_us, |waiting| waiting.sent_us);
+            entries.push(Entry { zxid, outcome, answer, judged_us, proposed_us });
             self.note_digest(zxid);
         }
         if !entries.is_empty() {
-            runs.push(Run { entries, root: self.tree.seal() });
+            runs.push(self.run(entries));
         }
         self.publish(runs, out);
+    }
+
+    fn run(&mut self, entries: Vec<Entry>) -> Run {
+        Run { entries, root: self.tree.seal(), logged: Logged::default() }
     }
 
     /// Who waits for a transaction. Those who wait in vain in front of it are sent away.

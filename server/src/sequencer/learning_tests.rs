@@ -15,7 +15,7 @@ use crate::sequencer::output::ToPeer;
 use crate::sequencer::{Now, Part, Settings, testing};
 
 const LEADER: ServerId = ServerId(2);
-const NOW: Now = Now { monotonic_ms: 0, wall_ms: 0 };
+const NOW: Now = Now { monotonic_us: 0, wall_ms: 0 };
 
 struct Learner {
     sequencer: Sequencer,
@@ -167,7 +167,7 @@ fn a_learner_that_slept_hears_its_leader_before_it_leaves_it() {
     let mut learner = Learner::new(true);
     learner.hear(Packet::Diff { zxid: Zxid::ZERO });
     learner.enter();
-    let at = |monotonic_ms| Now { monotonic_ms, wall_ms: 0 };
+    let at = |ms: u64| Now { monotonic_us: ms * 1_000, wall_ms: 0 };
     let sync_ms = Timeouts::default().sync_ms();
     let tick = |learner: &mut Learner, now_ms| {
         learner.sequencer.on_tick(at(now_ms), &mut learner.out);
@@ -190,8 +190,8 @@ fn who_is_always_late_has_a_say_at_every_second_tick() {
     learner.hear(Packet::Diff { zxid: Zxid::ZERO });
     learner.enter();
     let sync_ms = Timeouts::default().sync_ms();
-    for (monotonic_ms, part) in [(2 * sync_ms, Part::Learning), (3 * sync_ms, Part::Idle)] {
-        let now = Now { monotonic_ms, wall_ms: 0 };
+    for (ms, part) in [(2 * sync_ms, Part::Learning), (3 * sync_ms, Part::Idle)] {
+        let now = Now { monotonic_us: ms * 1_000, wall_ms: 0 };
         learner.sequencer.on_tick(now, &mut learner.out);
         learner.settle();
         assert_eq!(learner.sequencer.part, part);

@@ -23,6 +23,7 @@ pub mod publication;
 pub mod run;
 pub mod standing;
 
+mod batches;
 mod cleaner;
 mod leading;
 mod learning;
@@ -52,6 +53,7 @@ use menagerie_wire::{OpCode, ServerId, SessionId, Zxid};
 
 use crate::admin::metrics::WriteCounters;
 
+use batches::Batches;
 use cleaner::Cleaner;
 pub use cleaner::CleanerSettings;
 use expiry::Expiry;
@@ -83,9 +85,16 @@ const ZXIDS_LEFT_MIN: u32 = 1 << 30;
 /// What the clock says, both ways.
 #[derive(Clone, Copy, Debug)]
 pub struct Now {
-    pub monotonic_ms: u64,
+    /// The same on all cores: what one of them did can be set beside what another did.
+    pub monotonic_us: u64,
     /// Becomes ctime and mtime.
     pub wall_ms: i64,
+}
+
+impl Now {
+    pub const fn monotonic_ms(self) -> u64 {
+        self.monotonic_us / 1_000
+    }
 }
 
 /// What the sequencer needs to know of the configuration.
@@ -141,6 +150,7 @@ pub struct Sequencer {
     committed_to: Zxid,
     /// What the log holds above `committed`. Empty on a server that is its own ensemble.
     tail: Tail,
+    batches: Batches,
     published: u64,
     syncs: Syncs,
     strangers: Strangers,
@@ -209,7 +219,7 @@ impl Sequencer {
         Self {
             tree,
             node,
-            career: Career::new(now.monotonic_ms),
+            career: Career::new(now.monotonic_ms()),
             recovered: Some(recovered),
             effects: Effects::new(),
             now,
@@ -218,6 +228,7 @@ impl Sequencer {
             committed_to: Zxid::ZERO,
             committed,
             tail: Tail::default(),
+            batches: Batches::default(),
             published: 0,
             syncs: Syncs::default(),
             strangers: Strangers::default(),
@@ -228,10 +239,10 @@ impl Sequencer {
             last_prepared: Zxid::ZERO,
             prepared: Prepared::default(),
             expiry: Expiry::new(settings.tick_ms),
-            last_tick_ms: now.monotonic_ms,
+            last_tick_ms: now.monotonic_ms(),
             listens: false,
             asleep_ms: 0,
-            cleaner: Cleaner::new(settings.cleaner, now.monotonic_ms),
+            cleaner: Cleaner::new(settings.cleaner, now.monotonic_ms()),
             collecting: None,
             rounds: 0,
             deferred: VecDeque::new(),
@@ -268,7 +279,7 @@ impl Sequencer {
             Part::Leading => self.node.is_alone() || self.settings.leader_serves,
             Part::Learning => true,
         };
-        self.career.standing(&self.node, serving, now.monotonic_ms)
+        self.career.standing(&self.node, serving, now.monotonic_ms())
     }
 
     pub const fn node(&self) -> &Node {
@@ -341,13 +352,15 @@ impl Sequencer {
     }
 
     /// Seals a root behind what was judged. Called whenever the log is free and has something to
-    /// commit.
-    pub fn close_batch(&mut self) {
+    /// commit, which it does at `now_us` of the monotonic clock.
+    pub fn close_batch(&mut self, now_us: u64) {
         self.prepared.seal(&mut self.tree);
+        self.batches.submit(now_us);
     }
 
     /// Everything up to `zxid` is on this server's disk.
     pub fn on_logged(&mut self, zxid: Zxid, now: Now, out: &mut Output) {
+        self.batches.end(zxid, now.monotonic_us);
         self.on_event(Event::Logged { zxid }, now, out);
         self.tree.reclaim(RECLAIM_BLOCKS_PER_TURN);
     }
@@ -357,7 +370,7 @@ impl Sequencer {
     pub fn on_tick(&mut self, now: Now, out: &mut Output) {
         self.now = now;
         let was_asleep = self.notice_sleep();
-        let is_due = self.node.deadline_ms().is_some_and(|due_ms| due_ms <= now.monotonic_ms);
+        let is_due = self.node.deadline_ms().is_some_and(|due_ms| due_ms <= now.monotonic_ms());
         // What others said meanwhile waits in the sockets: it is heard before their silence is
         // judged, at the next tick. Who is always late judges at every second one.
         self.listens = was_asleep && !self.listens;
@@ -420,7 +433,7 @@ impl Sequencer {
     }
 
     fn step(&mut self, event: Event) {
-        let now_ms = self.now.monotonic_ms;
+        let now_ms = self.now.monotonic_ms();
         self.node.step(event, now_ms, &mut self.effects);
         self.career.observe(&self.node, now_ms, &mut self.counters.roles);
     }
@@ -442,8 +455,9 @@ impl Sequencer {
         count(&effect, self.part == Part::Learning, &mut self.counters.roles);
         match effect {
             Effect::Append { zxid, txn } => {
+                self.batches.append(zxid);
                 if !self.node.is_alone() {
-                    self.tail.push(zxid, Arc::clone(&txn));
+                    self.tail.push(zxid, Arc::clone(&txn), self.now.monotonic_us);
                 }
                 out.appends.push((zxid, txn));
             }
@@ -529,7 +543,10 @@ impl Sequencer {
         self.digests.push_back((zxid, self.tree.view().digest()));
     }
 
-    fn publish(&mut self, runs: Vec<Run>, out: &mut Output) {
+    fn publish(&mut self, mut runs: Vec<Run>, out: &mut Output) {
+        for run in &mut runs {
+            run.logged = self.batches.show(run.root.last_zxid());
+        }
         let Some(last) = runs.last() else { return };
         self.committed = last.root.clone();
         assert!(self.committed.last_zxid() <= self.committed_to, "only what is committed is shown");
@@ -537,7 +554,8 @@ impl Sequencer {
             self.counters.committed += runs.iter().map(|run| run.entries.len() as u64).sum::<u64>();
         }
         self.published += 1;
-        let publication = Publication { sequence: self.published, runs };
+        let (sequence, committed_us) = (self.published, self.now.monotonic_us);
+        let publication = Publication { sequence, runs, committed_us };
         out.deliveries.push(Delivery::All(Arc::new(publication)));
     }
 }

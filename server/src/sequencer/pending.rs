@@ -28,6 +28,8 @@ pub(super) struct Waiting {
     pub(super) after: Zxid,
     pub(super) connection: ConnectionKey,
     pub(super) answer: Answer,
+    /// When the request went out, on the monotonic clock.
+    pub(super) sent_us: u64,
     /// The client has reads waiting ahead, which must not see it.
     pub(super) seal_before: bool,
 }
@@ -85,6 +87,7 @@ mod tests {
             after: Zxid(10),
             connection,
             answer: Answer::Reply(cxid),
+            sent_us: 0,
             seal_before: false,
         }
     }

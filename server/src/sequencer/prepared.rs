@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 use menagerie_engine::tree::Tree;
 use menagerie_wire::Zxid;
 
-use crate::sequencer::publication::{Entry, Run};
+use crate::sequencer::publication::{Entry, Logged, Run};
 
 /// Everything that is judged and not yet committed.
 #[derive(Default)]
@@ -29,7 +29,8 @@ impl Prepared {
     pub(crate) fn seal(&mut self, tree: &mut Tree) {
         if !self.open.is_empty() {
             let entries = std::mem::take(&mut self.open);
-            self.sealed.push_back(Run { entries, root: tree.seal() });
+            let (root, logged) = (tree.seal(), Logged::default());
+            self.sealed.push_back(Run { entries, root, logged });
         }
     }
 
@@ -54,7 +55,8 @@ mod tests {
         let zxid = Zxid(zxid);
         tree.advance(zxid);
         let outcome = Outcome { result: Ok(OpResult::CloseSession), changes: Vec::new() };
-        prepared.push(Entry { zxid, outcome, answer: None });
+        let (judged_us, proposed_us) = (0, 0);
+        prepared.push(Entry { zxid, outcome, answer: None, judged_us, proposed_us });
     }
 
     /// The zxids of the runs that are committed with `zxid`; each root is at the last of them.

@@ -17,6 +17,9 @@ pub struct Publication {
     /// Counts publications; shards compare it with what they have adopted.
     pub sequence: u64,
     pub runs: Vec<Run>,
+    /// When the sequencer knew that a quorum has them. Like all times of its kind here: on the
+    /// monotonic clock, for [`crate::admin::stages::Marks`].
+    pub committed_us: u64,
 }
 
 /// Transactions that become visible together.
@@ -25,6 +28,15 @@ pub struct Run {
     pub entries: Vec<Entry>,
     /// The tree after the last of them.
     pub root: Root,
+    /// When the last of them went to this server's disk.
+    pub logged: Logged,
+}
+
+/// When a commit of the log began and ended; 0 where it was not waited for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Logged {
+    pub submitted_us: u64,
+    pub durable_us: u64,
 }
 
 /// One transaction's effect.
@@ -33,6 +45,9 @@ pub struct Entry {
     pub outcome: Outcome,
     /// Who waits for it: a connection, and what it is to be told.
     pub answer: Option<(ConnectionKey, Answer)>,
+    /// When it was judged, or sent to the leader; and when its proposal was here.
+    pub judged_us: u64,
+    pub proposed_us: u64,
 }
 
 /// What the connection that asked is told.

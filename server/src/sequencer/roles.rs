@@ -15,7 +15,7 @@ use menagerie_wire::{Epoch, ServerId, Zxid};
 use super::expiry::Expiry;
 use super::message::ToShard;
 use super::prepared::Prepared;
-use super::publication::Run;
+use super::publication::{Logged, Run};
 use super::{Now, Output, Part, Sequencer};
 
 /// Says in a tree that was read from a disk, or from a peer, who belongs to this ensemble.
@@ -74,6 +74,7 @@ impl Sequencer {
         self.moving.clear();
         self.syncs.clear();
         self.strangers.clear();
+        self.batches.clear();
         self.deferred.clear();
         self.tell_all(&ToShard::StopServing, out);
     }
@@ -88,6 +89,7 @@ impl Sequencer {
         out: &mut Output,
     ) {
         tracing::warn!("the log was cut behind {last_logged}, as the leader has it");
+        self.batches.clear();
         if !flaws::has(Flaw::TailSurvivesCut) {
             self.tail.cut(last_logged);
         }
@@ -116,6 +118,7 @@ impl Sequencer {
         name_members(&mut tree, self.node.membership(), self.now);
         self.tree = tree;
         self.committed = self.tree.seal();
+        self.batches.clear();
         self.tail.forget_to(Zxid(i64::MAX));
     }
 
@@ -139,7 +142,7 @@ impl Sequencer {
     fn show_history(&mut self, out: &mut Output) {
         let root = self.tree.seal();
         self.tail.forget_to(root.last_zxid());
-        self.publish(vec![Run { entries: Vec::new(), root }], out);
+        self.publish(vec![Run { entries: Vec::new(), root, logged: Logged::default() }], out);
     }
 
     /// The tree at `zxid`, which is where it was last shown, or, before this server leads, where
@@ -169,7 +172,7 @@ mod tests {
 
     fn member() -> Sequencer {
         let membership = Membership::new(vec![ServerId(1)], Vec::new(), TEXT.into(), Zxid::ZERO);
-        testing::member(testing::settings(), membership, Now { monotonic_ms: 0, wall_ms: 5 })
+        testing::member(testing::settings(), membership, Now { monotonic_us: 0, wall_ms: 5 })
     }
 
     #[test]

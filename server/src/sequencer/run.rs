@@ -10,7 +10,7 @@ use std::future::poll_fn;
 use std::io;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use menagerie_engine::disk::SystemDisk;
 use menagerie_engine::snapshot::jute_stream::StreamError;
@@ -42,7 +42,7 @@ const REQUESTS_PER_TURN: usize = 1024;
 /// connections that are owed much are not read.
 const PENDING_BYTES_MAX: usize = 64 << 20;
 /// How long the log must be quiet before it gets its mark.
-const IDLE_BEFORE_MARK: Duration = Duration::from_millis(200);
+const IDLE_BEFORE_MARK_US: u64 = 200_000;
 
 /// Why a sequencer had to end.
 #[derive(Debug, Error)]
@@ -139,7 +139,7 @@ pub async fn run(parts: Parts) -> Result<(), RunError> {
         snapshots,
         ports,
         out: Output::default(),
-        last_commit: Instant::now(),
+        last_commit_us: clock::monotonic_us(),
         records: 0,
         to_keep: None,
         alarm_ms: None,
@@ -164,7 +164,7 @@ async fn forward_ticks(door: Sender<Input>) {
 
 /// What the clocks say.
 pub fn now() -> Now {
-    Now { monotonic_ms: clock::monotonic_ms(), wall_ms: clock::wall_ms() }
+    Now { monotonic_us: clock::monotonic_us(), wall_ms: clock::wall_ms() }
 }
 
 struct Running {
@@ -179,7 +179,7 @@ struct Running {
     snapshots: SnapshotPolicy,
     ports: Option<Ports>,
     out: Output,
-    last_commit: Instant,
+    last_commit_us: u64,
     /// Records of the log when its last commit was collected.
     records: u64,
     /// The next snapshot, until it is durable: on a learner commits may be ahead of the own disk.
@@ -357,9 +357,9 @@ impl Running {
     /// When the log is free, commits what was judged.
     fn commit(&mut self) -> Result<(), RunError> {
         if self.journal.may_submit() {
-            self.sequencer.close_batch();
+            self.last_commit_us = clock::monotonic_us();
+            self.sequencer.close_batch(self.last_commit_us);
             self.journal.submit()?;
-            self.last_commit = Instant::now();
         }
         Ok(())
     }
@@ -379,15 +379,15 @@ impl Running {
         counters.batch_records.record(stats.records - self.records);
         counters.logged += stats.records - self.records;
         let us = u64::try_from(stats.commit_time_last.as_micros()).unwrap_or(u64::MAX);
-        counters.sync_us.record(us);
+        counters.sync_us.record_us(us);
         self.records = stats.records;
     }
 
     fn on_tick(&mut self, now: Now) -> Result<(), RunError> {
-        self.alarm_ms = self.alarm_ms.filter(|&alarm_ms| alarm_ms > now.monotonic_ms);
+        self.alarm_ms = self.alarm_ms.filter(|&alarm_ms| alarm_ms > now.monotonic_ms());
         self.sequencer.on_tick(now, &mut self.out);
         self.append()?;
-        if self.last_commit.elapsed() > IDLE_BEFORE_MARK {
+        if now.monotonic_us.saturating_sub(self.last_commit_us) > IDLE_BEFORE_MARK_US {
             self.journal.mark_idle()?;
         }
         self.keep_snapshot();
@@ -397,7 +397,7 @@ impl Running {
     /// Has a tick come when the node wants one before the next regular one.
     fn set_alarm(&mut self, now: Now) {
         let Some(due_ms) = self.sequencer.deadline_ms() else { return };
-        let wait = Duration::from_millis(due_ms.saturating_sub(now.monotonic_ms));
+        let wait = Duration::from_millis(due_ms.saturating_sub(now.monotonic_ms()));
         if wait >= TICK || self.alarm_ms.is_some_and(|alarm_ms| alarm_ms <= due_ms) {
             return;
         }
@@ -493,7 +493,7 @@ impl Running {
     /// Commits what is judged, tells its writers, and leaves a synced log behind.
     fn stop(mut self) -> Result<(), RunError> {
         self.append()?;
-        self.sequencer.close_batch();
+        self.sequencer.close_batch(clock::monotonic_us());
         if let Some(durable) = self.journal.flush()? {
             self.sequencer.on_logged(durable, now(), &mut self.out);
             self.sequencer.settle(&mut self.out);

@@ -35,7 +35,7 @@ impl Sequencer {
 
     /// Sessions by the wall-clock time (ms) at which they would end. Only a leader knows.
     pub fn deadlines(&self, now: Now) -> BTreeMap<i64, Vec<SessionId>> {
-        let awake_ms = now.monotonic_ms.saturating_sub(self.asleep_ms);
+        let awake_ms = now.monotonic_ms().saturating_sub(self.asleep_ms);
         let wall_ms = |deadline_ms: u64| {
             let ahead = deadline_ms.saturating_sub(awake_ms);
             now.wall_ms.saturating_add_unsigned(ahead)
@@ -57,13 +57,13 @@ impl Sequencer {
 
     /// The clock by which sessions expire.
     pub(super) const fn awake_ms(&self) -> u64 {
-        self.now.monotonic_ms.saturating_sub(self.asleep_ms)
+        self.now.monotonic_ms().saturating_sub(self.asleep_ms)
     }
 
     /// Whether nobody could be heard before this tick.
     pub(super) fn notice_sleep(&mut self) -> bool {
-        let since_ms = self.now.monotonic_ms.saturating_sub(self.last_tick_ms);
-        self.last_tick_ms = self.now.monotonic_ms;
+        let since_ms = self.now.monotonic_ms().saturating_sub(self.last_tick_ms);
+        self.last_tick_ms = self.now.monotonic_ms();
         let was_asleep = since_ms > ASLEEP_MS_MIN;
         if was_asleep {
             tracing::warn!("nothing was heard for {since_ms} ms: sessions live so much longer");

@@ -24,7 +24,7 @@ impl Clock {
     #[must_use]
     pub const fn now(&self, world_us: u64) -> Now {
         let wall_ms = EPOCH_MS + (world_us / 1000) as i64 + self.ahead_ms;
-        Now { monotonic_ms: self.monotonic_us(world_us) / 1000, wall_ms }
+        Now { monotonic_us: self.monotonic_us(world_us), wall_ms }
     }
 
     #[must_use]
@@ -56,8 +56,8 @@ mod tests {
             let clock = Clock { drift_ppm, ahead_ms: 0 };
             for at_ms in [0, 1, 777, 1_000_000, 86_400_000] {
                 let world_us = clock.world_us(at_ms);
-                assert!(clock.now(world_us).monotonic_ms >= at_ms, "{drift_ppm} {at_ms}");
-                assert!(clock.now(world_us).monotonic_ms <= at_ms + 2, "{drift_ppm} {at_ms}");
+                assert!(clock.now(world_us).monotonic_ms() >= at_ms, "{drift_ppm} {at_ms}");
+                assert!(clock.now(world_us).monotonic_ms() <= at_ms + 2, "{drift_ppm} {at_ms}");
             }
         }
     }

@@ -46,7 +46,7 @@ impl Process {
         self.doors.opened = self.doors.opened.wrapping_add(1);
         let port = 1024 + (client % 60_000) as u16;
         let shard = &mut self.shards[usize::from(shard)];
-        shard.begin_turn(now.monotonic_ms * 1000, now);
+        shard.begin_turn(now);
         let key = shard.open(([127, 0, 0, 1], port).into());
         self.doors.by_key.insert((key.shard, key.index), connection);
         self.doors.by_connection.insert(connection, Door { key, held: Vec::new() });
@@ -56,7 +56,7 @@ impl Process {
     pub(super) fn receive(&mut self, connection: ConnectionId, bytes: &[u8], now: Now) {
         let Some(door) = self.doors.by_connection.get_mut(&connection) else { return };
         let shard = &mut self.shards[usize::from(door.key.shard)];
-        shard.begin_turn(now.monotonic_ms * 1000, now);
+        shard.begin_turn(now);
         door.held.extend_from_slice(bytes);
         if shard.wants_bytes(door.key) {
             let held = std::mem::take(&mut door.held);
@@ -116,6 +116,7 @@ impl Process {
                 }
                 self.sequencer.on_message(message, now, &mut self.out);
             }
+            shard.end_turn(now.monotonic_us);
         }
         any
     }

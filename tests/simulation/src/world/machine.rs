@@ -290,6 +290,7 @@ fn shard_settings(plan: &Plan) -> shard::Settings {
         eager_acl_check: false,
         secret: SessionSecret::new([7; SessionSecret::LEN]),
         output_bytes_max: 16 << 20,
+        slow_request_us: None,
         outstanding_requests_max: 1_000,
     }
 }

@@ -184,7 +184,7 @@ impl Process {
 impl World {
     /// Puts what was judged or received behind the log, and starts a commit if the log is free.
     pub(super) fn write_log(&mut self, id: ServerId) -> Result<(), StartError> {
-        let now_us = self.now_us;
+        let (now_us, now) = (self.now_us, self.node_now(id));
         let process = self.process(id);
         let appends = std::mem::take(&mut process.out.appends);
         let led = std::mem::take(&mut process.led) | process.leads();
@@ -197,7 +197,7 @@ impl World {
         }
         let starts = !writer.is_under_way() && writer.pending_bytes() > 0;
         if starts {
-            process.sequencer.close_batch();
+            process.sequencer.close_batch(now.monotonic_us);
             writer.submit()?;
             process.commit_since_us = now_us;
         }
@@ -206,7 +206,6 @@ impl World {
             self.trace.bytes(txn);
         }
         if starts && self.is(Mutant::AckBeforeSync) {
-            let now = self.node_now(id);
             let Process { sequencer, writer, out, .. } = self.process(id);
             let last = writer.as_ref().map_or(Zxid::ZERO, |log| log.last_zxid());
             sequencer.on_logged(last, now, out);
