@@ -101,6 +101,15 @@ struct Open<'a> {
     descendants: u64,
 }
 
+impl Open<'_> {
+    /// Links a child, which is complete.
+    fn add(&mut self, arena: &mut Arena, name: &str, link: Link, descendants: u64) {
+        self.child_count += 1;
+        self.descendants += 1 + descendants;
+        self.children.push(arena, name.as_bytes(), link);
+    }
+}
+
 /// Everything is built in the version that the tree begins with.
 const VERSION: u64 = 1;
 
@@ -244,7 +253,8 @@ impl<'a> Loader<'a> {
             return Err(BulkError::Base);
         }
         for i in 0..section.items.len() {
-            self.enter(&mut section.items[i])?;
+            let next_depth = section.items.get(i + 1).map(|next| next.depth);
+            self.enter(&mut section.items[i], next_depth)?;
         }
         Ok(())
     }
@@ -256,7 +266,8 @@ impl<'a> Loader<'a> {
         depth <= self.open.len() && names.eq(above)
     }
 
-    fn enter(&mut self, item: &mut Item<'a>) -> Result<(), BulkError> {
+    /// `next_depth` is that of the node behind it, where it is known.
+    fn enter(&mut self, item: &mut Item<'a>, next_depth: Option<usize>) -> Result<(), BulkError> {
         let last = self.open.len().saturating_sub(1);
         let is_root = self.open.is_empty() && self.state.root.is_none();
         if (item.depth == 0) != is_root || item.depth > self.open.len() {
@@ -270,6 +281,11 @@ impl<'a> Loader<'a> {
                 return Err(BulkError::Order);
             }
             parent.last_child = item.name;
+            if next_depth.is_some_and(|next| next <= item.depth) {
+                // Childless, as most are: nothing of it has to stay open.
+                parent.add(self.heap.arena(), item.name, std::mem::take(&mut item.link), 0);
+                return Ok(());
+            }
         }
         let link = std::mem::take(&mut item.link);
         self.open.push(Open {
@@ -296,12 +312,7 @@ impl<'a> Loader<'a> {
             *node.into_children() = map;
         }
         match self.open.last_mut() {
-            Some(parent) => {
-                parent.child_count += 1;
-                parent.descendants += 1 + descendants;
-                let name = item.name.as_bytes();
-                parent.children.push(self.heap.arena(), name, item.link);
-            }
+            Some(parent) => parent.add(self.heap.arena(), item.name, item.link, descendants),
             None => self.state.root = item.link,
         }
     }
