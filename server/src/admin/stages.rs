@@ -70,6 +70,7 @@ pub struct Marks {
 impl Marks {
     /// How long each stage took of a write that came at `since_us` and was answered at `until_us`,
     /// which is behind all marks. Together they are the time between.
+    #[inline]
     pub fn stages_us(&self, since_us: u64, until_us: u64) -> [u64; Stage::ALL.len()] {
         let Self { judged_us, proposed_us, submitted_us, durable_us, committed_us, adopted_us } =
             *self;
@@ -89,6 +90,7 @@ pub struct Stages([Latency; Stage::ALL.len()]);
 
 impl Stages {
     /// So many writes took as long.
+    #[inline]
     pub fn record_many_us(&mut self, us: [u64; Stage::ALL.len()], times: u64) {
         for (latency, us) in self.0.iter_mut().zip(us) {
             latency.record_many_us(us, times);

@@ -85,9 +85,7 @@ impl Shard {
 
     /// The turn is over at `now_us`: what it has queued was given to the sockets.
     pub fn end_turn(&mut self, now_us: u64) {
-        for line in self.time_answers(now_us) {
-            tracing::warn!("{line}");
-        }
+        self.time_answers(now_us, |line| tracing::warn!("{line}"));
     }
 
     /// Logs how many slow requests were not, now and then.
@@ -97,10 +95,9 @@ impl Shard {
         }
     }
 
-    /// Times what this turn has answered. Returns what is to be logged of what was slow.
-    pub(super) fn time_answers(&mut self, now_us: u64) -> Vec<String> {
+    /// Times what this turn has answered, and logs what was slow.
+    fn time_answers(&mut self, now_us: u64, mut log: impl FnMut(String)) {
         let Self { answers, counters, slow, connections, now, .. } = self;
-        let mut lines = Vec::new();
         for answers in &*answers {
             let total_us = now_us.saturating_sub(answers.since_us);
             counters.operations.record_many_us(answers.op, total_us, answers.count);
@@ -111,11 +108,10 @@ impl Shard {
             if slow.is_slow(total_us) {
                 let session = connections.at(answers.index).map(|it| it.session);
                 let turn_us = now.monotonic_us;
-                lines.extend(slow.tell(&Slow { answers, session, turn_us, now_us }));
+                slow.tell(&Slow { answers, session, turn_us, now_us }).map(&mut log);
             }
         }
         answers.clear();
-        lines
     }
 }
 

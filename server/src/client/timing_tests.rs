@@ -28,7 +28,14 @@ fn walk(world: &mut World, us: [u64; 4]) -> Vec<String> {
     world.wait(sync);
     world.commit();
     let sent_us = world.wait(reply);
-    world.shards[0].time_answers(sent_us)
+    end_turn(world, sent_us)
+}
+
+/// The turn ends at `now_us`. Returns what is logged of it.
+fn end_turn(world: &mut World, now_us: u64) -> Vec<String> {
+    let mut lines = Vec::new();
+    world.shards[0].time_answers(now_us, |line| lines.push(line));
+    lines
 }
 
 /// Count and sum of each stage.
@@ -91,7 +98,7 @@ fn what_is_slow_is_logged_with_its_stages() {
     // Only the socket is slow: nothing is known of it before.
     world.receive(client.key, &get(6, "/a", false));
     let sent_us = world.wait(SLOW_US);
-    let lines = world.shards[0].time_answers(sent_us);
+    let lines = end_turn(&mut world, sent_us);
     assert_eq!(
         lines,
         [format!(
@@ -107,7 +114,7 @@ fn lines_are_few_and_those_left_out_are_counted() {
     let slow_read = |world: &mut World, xid| {
         let began_us = world.wait(0);
         world.receive(client.key, &get(xid, "/a", false));
-        world.shards[0].time_answers(began_us + SLOW_US)
+        end_turn(world, began_us + SLOW_US)
     };
     let told: Vec<_> = (2..30).map(|xid| slow_read(&mut world, xid).len()).collect();
     assert_eq!(told[..12], [1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 0, 0]);

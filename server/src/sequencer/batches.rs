@@ -33,7 +33,7 @@ impl Batches {
     /// Everything up to `zxid` is on the disk, if that is news.
     pub(super) fn end(&mut self, zxid: Zxid, durable_us: u64) {
         // The mark behind a batch is a commit, too, and tells of the same zxid again.
-        let known = self.by_last.iter_mut().rev().find(|(last, _)| *last <= zxid);
+        let known = self.by_last.back_mut().filter(|(last, _)| *last <= zxid);
         if let Some((_, logged @ Logged { durable_us: 0, .. })) = known {
             logged.durable_us = durable_us;
         }
@@ -41,12 +41,16 @@ impl Batches {
 
     /// Everything up to `zxid` is shown. Returns when that one went to the disk.
     pub(super) fn show(&mut self, zxid: Zxid) -> Logged {
-        while self.by_last.pop_front_if(|(last, _)| *last < zxid).is_some() {}
-        let Some((last, logged)) = self.by_last.front().copied() else { return Logged::default() };
-        if last == zxid {
+        while let Some((last, logged)) = self.by_last.front().copied() {
+            if last > zxid {
+                return logged;
+            }
             self.by_last.pop_front();
+            if last == zxid {
+                return logged;
+            }
         }
-        logged
+        Logged::default()
     }
 
     /// The log is about to be another one.
