@@ -123,15 +123,13 @@ impl History {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::*;
 
     fn window(txns_max: usize, zxids: impl IntoIterator<Item = i64>) -> History {
         let mut history =
             History::new(HistoryLimits { txns_max, bytes_max: usize::MAX }, Zxid::ZERO);
         for zxid in zxids {
-            history.push(Zxid(zxid), Arc::from([0]));
+            history.push(Zxid(zxid), TxnBytes::from_static(&[0]));
         }
         history
     }
@@ -185,7 +183,7 @@ mod tests {
         history.trim(Zxid(4));
         history.truncate(Zxid(1));
         assert_eq!((history.last(), history.before()), (Zxid(1), Zxid(1)));
-        history.push(Zxid(2), Arc::from([0]));
+        history.push(Zxid(2), TxnBytes::from_static(&[0]));
         assert_eq!(zxids(&history, 1), [2]);
     }
 }

@@ -1,10 +1,9 @@
 //! What holds whatever the role: the quorum of one, the drain between roles, strangers.
 
-use std::sync::Arc;
-
 use menagerie_wire::{Epoch, ServerId, Zxid};
 
 use super::*;
+use crate::packet::TxnBytes;
 use crate::script::{ACCEPTED, ELECTED, FOLLOWING, LEADING, after};
 
 fn step(node: &mut Node, event: Event) -> Effects {
@@ -27,9 +26,9 @@ fn a_quorum_of_one_leads_at_once_and_goes_on_in_its_epoch() {
 fn a_write_is_committed_when_its_log_record_is_durable_and_not_before() {
     let mut node = Node::standalone(ServerId(1));
     step(&mut node, Event::Started(Recovered::alone(Zxid::ZERO)));
-    let txn: Arc<[u8]> = Arc::from([7]);
+    let txn = TxnBytes::from_static(&[7]);
     let zxid = Zxid(1);
-    let effects = step(&mut node, Event::Propose { zxid, txn: Arc::clone(&txn) });
+    let effects = step(&mut node, Event::Propose { zxid, txn: txn.clone() });
     assert_eq!(effects, [Effect::Append { zxid, txn }]);
     assert_eq!(node.last_committed(), Zxid::ZERO);
     assert_eq!(step(&mut node, Event::Logged { zxid }), [Effect::Commit { zxid }]);

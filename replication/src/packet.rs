@@ -7,12 +7,13 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use menagerie_wire::data::Id;
 use menagerie_wire::quorum::{self, LearnerInfo, PROTOCOL_VERSION, QuorumPacket, Touch};
 use menagerie_wire::{Epoch, OpCode, ServerId, SessionId, Xid, Zxid};
 
 /// Header, body and digest of a transaction.
-pub type TxnBytes = Arc<[u8]>;
+pub type TxnBytes = Bytes;
 
 /// A client's request on its way from a learner to the leader.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,7 +21,7 @@ pub struct ForwardedRequest {
     pub session: SessionId,
     pub cxid: Xid,
     pub op: OpCode,
-    pub body: Arc<[u8]>,
+    pub body: Bytes,
     /// Who the client is, by the learner's word.
     pub authinfo: Option<Vec<Id<'static>>>,
 }
@@ -145,7 +146,9 @@ impl From<QuorumPacket<'_>> for Packet {
     fn from(packet: QuorumPacket<'_>) -> Self {
         match packet {
             QuorumPacket::Request(request) => Self::Request(request.into()),
-            QuorumPacket::Proposal { zxid, txn } => Self::Proposal { zxid, txn: txn.into() },
+            QuorumPacket::Proposal { zxid, txn } => {
+                Self::Proposal { zxid, txn: Bytes::copy_from_slice(txn) }
+            }
             QuorumPacket::Ack { zxid } => Self::Ack { zxid },
             QuorumPacket::Commit { zxid } => Self::Commit { zxid },
             QuorumPacket::Ping { zxid } => Self::Ping { zxid },
@@ -155,7 +158,9 @@ impl From<QuorumPacket<'_>> for Packet {
             }
             QuorumPacket::Revalidated { session, valid } => Self::Revalidated { session, valid },
             QuorumPacket::Sync => Self::Sync,
-            QuorumPacket::Inform { zxid, txn } => Self::Inform { zxid, txn: txn.into() },
+            QuorumPacket::Inform { zxid, txn } => {
+                Self::Inform { zxid, txn: Bytes::copy_from_slice(txn) }
+            }
             QuorumPacket::NewLeader { epoch, config } => {
                 Self::NewLeader { epoch, config: Arc::from(config.as_ref()) }
             }
@@ -202,7 +207,7 @@ impl From<quorum::ForwardedRequest<'_>> for ForwardedRequest {
     fn from(request: quorum::ForwardedRequest<'_>) -> Self {
         let quorum::ForwardedRequest { session, cxid, op, body, authinfo } = request;
         let authinfo = authinfo.map(|ids| ids.into_iter().map(Id::into_owned).collect());
-        Self { session, cxid, op, body: body.into(), authinfo }
+        Self { session, cxid, op, body: Bytes::copy_from_slice(body), authinfo }
     }
 }
 
@@ -212,7 +217,7 @@ mod tests {
 
     #[test]
     fn every_packet_of_ours_survives_the_wire() {
-        let txn: TxnBytes = Arc::from([1, 2, 3]);
+        let txn = TxnBytes::from_static(&[1, 2, 3]);
         let (zxid, epoch, session) = (Zxid(0x1_0000_0002), Epoch(7), SessionId(9));
         let touch = Touch { session, timeout_ms: 4 };
         let packets = [
@@ -220,7 +225,7 @@ mod tests {
                 session,
                 cxid: Xid(3),
                 op: OpCode::Sync,
-                body: Arc::from([5]),
+                body: Bytes::from_static(&[5]),
                 authinfo: None,
             }),
             Packet::Proposal { zxid, txn: TxnBytes::clone(&txn) },

@@ -120,7 +120,7 @@ fn entry(word: &str) -> Entry {
 }
 
 fn txn(zxid: Zxid) -> TxnBytes {
-    Arc::from(zxid.counter().to_be_bytes())
+    TxnBytes::copy_from_slice(&zxid.counter().to_be_bytes())
 }
 
 fn epochs(accepted: &str, current: &str) -> Epochs {
@@ -129,7 +129,7 @@ fn epochs(accepted: &str, current: &str) -> Epochs {
 
 fn request(op: OpCode, cxid: &str) -> ForwardedRequest {
     let cxid = Xid(cxid.parse().unwrap());
-    ForwardedRequest { session: SessionId(7), cxid, op, body: Arc::from([]), authinfo: None }
+    ForwardedRequest { session: SessionId(7), cxid, op, body: TxnBytes::new(), authinfo: None }
 }
 
 fn touch(session: &str) -> Touch {

@@ -1,12 +1,11 @@
 //! Conversations of synchronization: member 3 leads in epoch 2 from the history 1:3 to 1:5, member
 //! 1 is a learner with the same history.
 
-use std::sync::Arc;
-
 use menagerie_wire::{Epoch, Zxid};
 
 use super::{Choice, choose};
 use crate::history::{History, HistoryLimits};
+use crate::packet::TxnBytes;
 use crate::script::{ACCEPTED, ELECTED, FOLLOWING, JOINED_BY_2, LEADING, after};
 
 /// A window of 2:3 to 2:8 behind 2:2, and 3:1 to 3:4; committed up to 3:2, led in epoch 3.
@@ -14,10 +13,10 @@ fn check_choice(peer: (u32, u32), expect: Choice) {
     let limits = HistoryLimits { txns_max: 100, bytes_max: 1 << 20 };
     let mut history = History::new(limits, Zxid::new(Epoch(2), 2));
     for counter in 3..=8 {
-        history.push(Zxid::new(Epoch(2), counter), Arc::from([0]));
+        history.push(Zxid::new(Epoch(2), counter), TxnBytes::from_static(&[0]));
     }
     for counter in 1..=4 {
-        history.push(Zxid::new(Epoch(3), counter), Arc::from([0]));
+        history.push(Zxid::new(Epoch(3), counter), TxnBytes::from_static(&[0]));
     }
     let (committed, peer) = (Zxid::new(Epoch(3), 2), Zxid::new(Epoch(peer.0), peer.1));
     assert_eq!(choose(&history, committed, Epoch(3), peer), expect, "{peer}");

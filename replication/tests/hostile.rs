@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use menagerie_replication::{
     Effect, Effects, Epochs, Event, HistoryLimits, Link, LogRead, Membership, Node, Packet,
-    Recovered, Role, Settings, Timeouts,
+    Recovered, Role, Settings, Timeouts, TxnBytes,
 };
 use menagerie_wire::notification::{ServerState, Vote};
 use menagerie_wire::quorum::Touch;
@@ -43,7 +43,7 @@ impl Random {
 
     fn packet(&mut self) -> Packet {
         let (zxid, epoch) = (self.zxid(), self.epoch());
-        let txn = Arc::from([0]);
+        let txn = TxnBytes::from_static(&[0]);
         let touch = Touch { session: SessionId(self.zxid().0), timeout_ms: -1 };
         match self.below(19) {
             0 => Packet::Request(menagerie_replication::ForwardedRequest {
@@ -122,7 +122,8 @@ impl Server {
             upward: None,
             effects_max: 0,
         };
-        let txns = (1..=5).map(|counter| (Zxid::new(Epoch(1), counter), Arc::from([0])));
+        let txns =
+            (1..=5).map(|counter| (Zxid::new(Epoch(1), counter), TxnBytes::from_static(&[0])));
         server.hear(Event::Started(Recovered {
             last_logged: Zxid::new(Epoch(1), 5),
             epochs: Epochs { accepted: Epoch(1), current: Epoch(1) },
@@ -229,7 +230,7 @@ fn no_word_of_a_learner_panics_a_leader_or_costs_an_honest_follower_its_place() 
             server.hear(random.vote());
             if random.below(4) == 0 {
                 proposed = proposed.next();
-                server.hear(Event::Propose { zxid: proposed, txn: Arc::from([0]) });
+                server.hear(Event::Propose { zxid: proposed, txn: TxnBytes::from_static(&[0]) });
                 let packet = Packet::Ack { zxid: proposed };
                 server.hear(Event::Received { link: Link(1), packet });
             }
@@ -257,7 +258,7 @@ fn next_honest(server: &Server, random: &mut Random, said: u32) -> Packet {
             } else {
                 Zxid::new(epochs.current, 1)
             };
-            Packet::Proposal { zxid, txn: Arc::from([0]) }
+            Packet::Proposal { zxid, txn: TxnBytes::from_static(&[0]) }
         }
         _ => Packet::Commit { zxid: last },
     }

@@ -13,6 +13,7 @@ pub mod client;
 pub mod config;
 pub mod housekeeping;
 pub mod init;
+mod kept;
 mod member;
 pub mod peer;
 pub mod runtime;

@@ -4,7 +4,7 @@
 //! | --- | --- | --- |
 //! | wire | thiserror, bytes | know any behaviour |
 //! | flaws | nothing | do anything |
-//! | replication | wire, flaws, thiserror | do I/O, read a clock, know a znode |
+//! | replication | wire, flaws, thiserror, bytes | do I/O, read a clock, know a znode |
 //! | engine | wire, flaws, and what keeps bytes safe on a disk | open a socket, know a role |
 //! | server | wire, flaws, engine, replication, and what waiting needs | hide protocol rules |
 //! | bench | wire, engine, and what measuring needs | link the server |
@@ -56,7 +56,10 @@ const FOREIGN: [(&str, &[(&str, &str)]); 3] = [
         "menagerie-wire",
         &[("thiserror", "typed errors"), ("bytes", "frames that are shared, not copied")],
     ),
-    ("menagerie-replication", &[("thiserror", "typed errors")]),
+    (
+        "menagerie-replication",
+        &[("thiserror", "typed errors"), ("bytes", "transactions that are shared, not copied")],
+    ),
     (
         "menagerie-engine",
         &[

@@ -5,7 +5,7 @@
 //! name of a follower that is up takes its place: without TLS an id and an address are all that a
 //! member has to show.)
 
-use menagerie_replication::Packet;
+use menagerie_replication::{Packet, TxnBytes};
 use menagerie_tests::child_process::resident_kib;
 use menagerie_tests::ensemble::node::Flavor;
 use menagerie_tests::ensemble::{Ensemble, Network, Plan};
@@ -21,7 +21,6 @@ use menagerie_wire::quorum::{DATA_BYTES_MAX_DEFAULT, Next, PacketReader, Touch};
 use std::fs;
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 const SESSION_TIMEOUT_MS: i32 = 10_000;
@@ -152,7 +151,7 @@ impl Observer {
 }
 
 fn request(session: SessionId, cxid: i32, op: OpCode, body: &[u8]) -> Packet {
-    let (cxid, body, authinfo) = (Xid(cxid), Arc::from(body), None);
+    let (cxid, body, authinfo) = (Xid(cxid), TxnBytes::copy_from_slice(body), None);
     Packet::Request(menagerie_replication::ForwardedRequest { session, cxid, op, body, authinfo })
 }
 
@@ -196,12 +195,12 @@ fn who_says_what_no_observer_says_is_cut_off() {
         config_version: zxid,
     };
     let packets = [
-        Packet::Proposal { zxid, txn: Arc::from([1, 2, 3]) },
+        Packet::Proposal { zxid, txn: TxnBytes::from_static(&[1, 2, 3]) },
         Packet::Ack { zxid },
         Packet::Commit { zxid },
         Packet::PingReply { zxid, touched },
         Packet::Revalidate(Touch { session: SessionId(1), timeout_ms: 1 }),
-        Packet::Inform { zxid, txn: Arc::from([]) },
+        Packet::Inform { zxid, txn: TxnBytes::new() },
         Packet::Snap { zxid },
         Packet::LeaderInfo { epoch: Epoch(9) },
         Packet::UpToDate,

@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, btree_map};
 use std::sync::Arc;
 
-use menagerie_replication::{Entry, Epochs, Event, HistoryLimits, Link, Packet, Recovered};
+use menagerie_replication::{
+    Entry, Epochs, Event, HistoryLimits, Link, Packet, Recovered, TxnBytes,
+};
 use menagerie_wire::notification::{ServerState, Vote};
 use menagerie_wire::quorum_config::QuorumConfig;
 use menagerie_wire::{Epoch, ServerId, Zxid};
@@ -100,7 +102,7 @@ impl Reign {
                     if *zxid > proposed =>
                 {
                     proposed = *zxid;
-                    player.hear(Event::Propose { zxid: *zxid, txn: Arc::clone(txn) });
+                    player.hear(Event::Propose { zxid: *zxid, txn: txn.clone() });
                 }
                 Packet::Revalidated { session, valid } => {
                     let (session, valid) = (*session, *valid);
@@ -173,7 +175,7 @@ fn check_reigning(file: &str) -> usize {
     player.be_followed(link, witness.expect("one of three is not in the capture"), reign.epoch);
     for counter in 1..=committed.counter() {
         let zxid = Zxid::new(reign.epoch, counter);
-        let txn = missed.get(&zxid).map_or_else(|| Arc::from(&b""[..]), |(_, txn)| txn.clone());
+        let txn = missed.get(&zxid).map_or_else(TxnBytes::new, |(_, txn)| txn.clone());
         player.hear(Event::Propose { zxid, txn });
         player.acknowledge(link, zxid);
     }

@@ -6,7 +6,6 @@
 //! durable before or after what was asked for at the same time.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
 
 use menagerie_replication::{Entry, Epochs, Event, Link, TxnBytes};
 use menagerie_wire::Zxid;
@@ -39,7 +38,7 @@ pub(crate) fn entry((zxid, value): &Txn) -> Entry {
 }
 
 pub(crate) fn bytes(value: u64) -> TxnBytes {
-    Arc::from(value.to_be_bytes())
+    TxnBytes::copy_from_slice(&value.to_be_bytes())
 }
 
 pub(crate) fn value(txn: &[u8]) -> u64 {

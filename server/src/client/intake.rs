@@ -7,8 +7,6 @@
 //!
 //! Facts: ZooKeeper `ZooKeeperServer.processPacket`, `NIOServerCnxn`; spec sections 1, 5, 15, 20.
 
-use std::sync::Arc;
-
 use menagerie_engine::access;
 use menagerie_wire::frame::{self, Cut};
 use menagerie_wire::proto::{Request, RequestHeader};
@@ -206,8 +204,8 @@ impl Shard {
         let Some(connection) = self.connections.at_mut(index) else { return };
         let session = connection.session;
         let seal_before = connection.parked > 0;
-        let body: Arc<[u8]> = body.into();
         let body_bytes = body.len();
+        let body = self.bodies.keep(body);
         let Some(key) = self.key_at(index) else { return };
         if op == OpCode::Sync {
             self.owe(index, Slot::Sync { xid, body: Box::from(&*body), since_us });

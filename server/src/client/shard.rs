@@ -27,6 +27,7 @@ use crate::client::slab::Slab;
 use crate::client::slow::SlowLog;
 use crate::client::timing::{Answers, Way};
 use crate::client::unsent::Spares;
+use crate::kept::Kept;
 use crate::sequencer::Now;
 use crate::sequencer::message::{ConnectionKey, ToSequencer, ToShard};
 use crate::sequencer::publication::{Answer, Publication};
@@ -83,6 +84,8 @@ pub struct Shard {
     /// Scratch: the frame of the event being told.
     pub(crate) event: Vec<u8>,
     pub(super) spares: Spares,
+    /// Where requests are kept that go to the sequencer.
+    pub(super) bodies: Kept,
     /// Sessions heard from since the last hand-over.
     touched: Vec<(SessionId, i32)>,
     touched_connections: Vec<u32>,
@@ -116,6 +119,7 @@ impl Shard {
             watches: WatchTable::default(),
             event: Vec::new(),
             spares: Spares::default(),
+            bodies: Kept::default(),
             touched: Vec::new(),
             touched_connections: Vec::new(),
             outbox: Vec::new(),

@@ -7,7 +7,7 @@ use std::thread;
 
 use menagerie_engine::snapshot::jute_stream;
 use menagerie_engine::tree::{NewNode, Owner, Tree};
-use menagerie_replication::Packet;
+use menagerie_replication::{Packet, TxnBytes};
 use menagerie_wire::data::Acl;
 use menagerie_wire::jute::Put;
 use menagerie_wire::quorum::{DATA_BYTES_MAX_DEFAULT, PacketType};
@@ -148,7 +148,7 @@ fn proposal(zxid: i64, body_bytes: usize) -> Packet {
     let (zxid, client_id, cxid) = (Zxid(zxid), SessionId(7), Xid(1));
     let mut txn = TxnHeader { client_id, cxid, zxid, time_ms: 5, op: OpCode::Create }.to_bytes();
     txn.extend(std::iter::repeat_n(7, body_bytes));
-    Packet::Proposal { zxid, txn: txn.into() }
+    Packet::Proposal { zxid, txn: TxnBytes::from(txn) }
 }
 
 fn bytes(packet: &Packet) -> Vec<u8> {

@@ -183,7 +183,7 @@ impl Sequencer {
         if !self.node.is_alone() {
             self.counters.roles.record_proposal(self.scratch.len());
         }
-        let txn = self.scratch.as_slice().into();
+        let txn = self.txns.keep(&self.scratch);
         let now_us = self.now.monotonic_us;
         let (judged_us, proposed_us) = (now_us, now_us);
         let outcome = executed.outcome;

@@ -3,8 +3,8 @@
 //! A member that is a quorum of its own, with an observer that says what the test makes it say.
 
 use std::net::Ipv4Addr;
-use std::sync::Arc;
 
+use bytes::Bytes;
 use menagerie_engine::access;
 use menagerie_replication::{Membership, Packet};
 use menagerie_wire::{Epoch, ServerId};
@@ -71,7 +71,7 @@ impl Leader {
     }
 
     fn forwarded(&mut self, session: SessionId, cxid: i32, op: OpCode, body: &[u8]) {
-        let body = Arc::from(body);
+        let body = Bytes::copy_from_slice(body);
         let request = ForwardedRequest { session, cxid: Xid(cxid), op, body, authinfo: None };
         self.hear(Packet::Request(request));
     }
@@ -185,7 +185,7 @@ fn a_move_that_waits_for_a_commit_holds_up_no_follower_that_is_to_make_it() {
     let answer = |valid| Event::RevalidateAnswered { link: LEARNER, session, valid };
     leader.sequencer.deferred.extend([(zxid, answer(false)), (Zxid::ZERO, answer(true))]);
     // Judged, and on no disk.
-    leader.sequencer.tail.push(zxid, Arc::from([]), 0);
+    leader.sequencer.tail.push(zxid, Bytes::new(), 0);
     assert_eq!(leader.sequencer.take_deferred(), Some(answer(true)));
     assert_eq!(leader.sequencer.take_deferred(), None);
     leader.sequencer.tail.forget_to(zxid);

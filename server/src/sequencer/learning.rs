@@ -5,8 +5,7 @@
 //!
 //! Facts: ZooKeeper `FollowerRequestProcessor`, `CommitProcessor`, `LearnerZooKeeperServer`.
 
-use std::sync::Arc;
-
+use bytes::Bytes;
 use menagerie_engine::txn;
 use menagerie_replication::{Event, ForwardedRequest};
 use menagerie_wire::data::Id;
@@ -47,7 +46,7 @@ impl Sequencer {
             ToSequencer::Close { connection, session, xid, seal_before } => {
                 if self.admit(session, connection, out) {
                     self.wait(session, xid, connection, Answer::Closed(xid), seal_before);
-                    self.request(session, xid, OpCode::CloseSession, Arc::from([]), None);
+                    self.request(session, xid, OpCode::CloseSession, Bytes::new(), None);
                 }
             }
             ToSequencer::Identify { .. }
@@ -66,7 +65,7 @@ impl Sequencer {
         let session = self.new_session(connection, ids);
         let answer = Answer::Connected { session, timeout_ms };
         self.wait(session, Xid(0), connection, answer, false);
-        let body = Arc::from(timeout_ms.to_be_bytes());
+        let body = Bytes::copy_from_slice(&timeout_ms.to_be_bytes());
         self.request(session, Xid(0), OpCode::CreateSession, body, None);
     }
 
@@ -101,7 +100,7 @@ impl Sequencer {
         session: SessionId,
         cxid: Xid,
         op: OpCode,
-        body: Arc<[u8]>,
+        body: Bytes,
         authinfo: Option<Vec<Id<'static>>>,
     ) {
         self.step(Event::Request(ForwardedRequest { session, cxid, op, body, authinfo }));

@@ -2,8 +2,7 @@
 //!
 //! Member 1 observes a leader that says what the test makes it say.
 
-use std::sync::Arc;
-
+use bytes::Bytes;
 use menagerie_engine::tree::Tree;
 use menagerie_engine::txn::{InternalRequest, Rules, Stamp};
 use menagerie_replication::{Link, Membership, Packet, Timeouts};
@@ -116,7 +115,7 @@ impl Learner {
         let mut bytes = Vec::new();
         let digest = TxnDigest::new(self.tree.view().digest().wrapping_add(off));
         executed.txn.encode(Some(digest), &mut bytes);
-        self.hear(Packet::Inform { zxid, txn: Arc::from(bytes) });
+        self.hear(Packet::Inform { zxid, txn: Bytes::from(bytes) });
     }
 
     fn committed(&self) -> u32 {

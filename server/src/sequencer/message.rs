@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use menagerie_wire::data::Id;
 use menagerie_wire::{OpCode, SessionId, Xid, Zxid};
 
@@ -27,7 +28,7 @@ pub struct Write {
     pub xid: Xid,
     pub op: OpCode,
     /// The request's body as it came; the shard has seen that it decodes.
-    pub body: Arc<[u8]>,
+    pub body: Bytes,
     /// The session has reads waiting ahead of this write: they must not see it, so a root must be
     /// sealed before it.
     pub seal_before: bool,
@@ -40,7 +41,7 @@ pub struct Sync {
     pub session: SessionId,
     pub xid: Xid,
     /// The request's body as it came.
-    pub body: Arc<[u8]>,
+    pub body: Bytes,
 }
 
 /// From a shard to the sequencer.

@@ -52,6 +52,7 @@ use menagerie_wire::txn::Txn;
 use menagerie_wire::{OpCode, ServerId, SessionId, Zxid};
 
 use crate::admin::metrics::WriteCounters;
+use crate::kept::Kept;
 
 use batches::Batches;
 use cleaner::Cleaner;
@@ -178,6 +179,8 @@ pub struct Sequencer {
     deferred: VecDeque<(Zxid, Event)>,
     /// Reused for encoding.
     scratch: Vec<u8>,
+    /// Where transactions are kept until they are in the log and with the members.
+    txns: Kept,
 
     // Of a learner.
     pending: Pending,
@@ -247,6 +250,7 @@ impl Sequencer {
             rounds: 0,
             deferred: VecDeque::new(),
             scratch: Vec::new(),
+            txns: Kept::default(),
             pending: Pending::default(),
             comparing: true,
             moving: HashMap::new(),
@@ -457,7 +461,7 @@ impl Sequencer {
             Effect::Append { zxid, txn } => {
                 self.batches.append(zxid);
                 if !self.node.is_alone() {
-                    self.tail.push(zxid, Arc::clone(&txn), self.now.monotonic_us);
+                    self.tail.push(zxid, txn.clone(), self.now.monotonic_us);
                 }
                 out.appends.push((zxid, txn));
             }

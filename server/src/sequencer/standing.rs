@@ -302,7 +302,7 @@ mod tests {
         let mut pair = Pair::new();
         pair.run_until(|pair| pair.nodes.iter().all(Node::is_serving));
         let zxid = Zxid::new(Epoch(1), 1);
-        pair.events.push_back((1, Event::Propose { zxid, txn: [7].into() }));
+        pair.events.push_back((1, Event::Propose { zxid, txn: vec![7].into() }));
         pair.run_until(|pair| pair.nodes[0].last_committed() == zxid);
         pair.counters[1].record_proposal(100);
         let [RoleCounters { proposals_received: 1, commits_received: 1, .. }, of_leader] =

@@ -8,6 +8,7 @@
 
 use std::collections::VecDeque;
 
+use bytes::Bytes;
 use menagerie_flaws::{self as flaws, Flaw};
 use menagerie_replication::{Event, ForwardedRequest, Link};
 use menagerie_wire::{OpCode, SessionId, Xid};
@@ -58,7 +59,7 @@ impl Sequencer {
         }
         // No client's session has this id.
         let (session, cxid, op) = (SessionId::NONE, Xid(0), OpCode::Sync);
-        let body = [].into();
+        let body = Bytes::new();
         self.step(Event::Request(ForwardedRequest { session, cxid, op, body, authinfo: None }));
     }
 

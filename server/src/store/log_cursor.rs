@@ -13,13 +13,11 @@
 //! `LearnerHandler.syncFollower`, `snapshotSizeFactor`; there by the sizes of files, padding
 //! included, here by the records that would be sent).
 
-use std::sync::Arc;
-
 use menagerie_engine::disk::Disk;
 use menagerie_engine::snapshot::Snapshots;
 use menagerie_engine::tree::Root;
 use menagerie_engine::wal::{Reader, WalError};
-use menagerie_replication::LogRead;
+use menagerie_replication::{LogRead, TxnBytes};
 use menagerie_wire::Zxid;
 
 use super::{HistoryNumber, Store, StoreError};
@@ -123,7 +121,7 @@ fn step<D: Disk>(reader: &mut Reader<D>, from: Zxid, durable: Zxid) -> Result<Lo
             read.floor = record.follows_zxid;
         }
         bytes += record.body.len();
-        read.txns.push((record.zxid, Arc::from(record.body)));
+        read.txns.push((record.zxid, TxnBytes::copy_from_slice(record.body)));
     }
     Ok(read)
 }

@@ -1,11 +1,9 @@
 //! What the protocol is told of the disk at the start.
 
-use std::sync::Arc;
-
 use menagerie_engine::disk::Disk;
 use menagerie_engine::snapshot::Snapshots;
 use menagerie_engine::wal::{self, LogEnd, TailLimits};
-use menagerie_replication::{HistoryLimits, Recovered};
+use menagerie_replication::{HistoryLimits, Recovered, TxnBytes};
 
 use super::{Store, StoreError};
 
@@ -25,7 +23,7 @@ impl<D: Disk, S: Snapshots> Store<D, S> {
         if let Some(error) = tail.stopped {
             tracing::warn!("the history for learners begins behind {}: {error}", tail.before);
         }
-        let entries = tail.records.into_iter().map(|(zxid, txn)| (zxid, Arc::from(txn)));
+        let entries = tail.records.into_iter().map(|(zxid, txn)| (zxid, TxnBytes::from(txn)));
         Ok(Recovered {
             last_logged: end.zxid,
             epochs,
