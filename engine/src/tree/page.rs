@@ -253,20 +253,25 @@ impl<'a> Names<'a> {
     #[inline(always)]
     fn compare(&self, i: usize, other: &[u8], other_head: u64) -> Ordering {
         let (text, len) = self.from(i);
-        head(text, len).cmp(&other_head).then_with(|| text[..len].cmp(other))
+        let head = head(text, len);
+        if head == other_head { text[..len].cmp(other) } else { head.cmp(&other_head) }
     }
 }
 
 /// The first eight bytes of the name that `text` begins with, as a number that sorts as they do;
 /// a shorter name ends in zeros.
+#[inline(always)]
 fn head(text: &[u8], len: usize) -> u64 {
-    let eight = text.first_chunk().copied().unwrap_or_else(|| {
-        let mut eight = [0; 8];
-        eight[..text.len()].copy_from_slice(text);
-        eight
-    });
-    let rest = u64::MAX.checked_shr(8 * len as u32).unwrap_or(0);
-    u64::from_be_bytes(eight) & !rest
+    let eight = text.first_chunk().map_or_else(|| short_head(text), |e| u64::from_be_bytes(*e));
+    if len < 8 { eight & !(u64::MAX >> (8 * len)) } else { eight }
+}
+
+/// The head of a text of less than eight bytes.
+#[cold]
+fn short_head(text: &[u8]) -> u64 {
+    let mut eight = [0; 8];
+    eight[..text.len()].copy_from_slice(text);
+    u64::from_be_bytes(eight)
 }
 
 fn count(bytes: &[u8]) -> usize {
