@@ -13,19 +13,23 @@ fn replayed_after_a_stop(snap_count: u64) -> u64 {
     let config = ServerConfig::new().key("snapCount", snap_count);
     let config = config.key("4lw.commands.whitelist", "mntr");
     let mut server = Menagerie::start(&config);
-    let mut client = RawClient::connect(server.address(), SESSION_TIMEOUT_MS).unwrap();
+    let client = RawClient::connect(server.address(), SESSION_TIMEOUT_MS);
+    let mut client = client.expect("a session");
     for node in 0..NODES {
-        assert_eq!(client.create(&format!("/{node}"), b"data", 0).unwrap().header.err, 0);
+        let reply = client.create(&format!("/{node}"), b"data", 0).expect("a reply");
+        assert_eq!(reply.header.err, 0);
     }
     assert!(server.stop().success());
     server.restart();
-    let mut client = RawClient::resume(server.address(), client.session()).unwrap();
+    let client = RawClient::resume(server.address(), client.session());
+    let mut client = client.expect("the session goes on");
     for node in 0..NODES {
-        let (data, _) = client.get_data(&format!("/{node}")).unwrap().unwrap();
-        assert_eq!(data, b"data");
+        let found = client.get_data(&format!("/{node}")).expect("a reply");
+        assert_eq!(found.expect("it is there").0, b"data");
     }
-    let figures = four_letter(server.address(), "mntr").unwrap();
-    value_of(&figures, "zk_sum_startup_txns_loaded").unwrap().parse().unwrap()
+    let figures = four_letter(server.address(), "mntr").expect("an answer");
+    let loaded = value_of(&figures, "zk_sum_startup_txns_loaded").expect("mntr says so");
+    loaded.parse().expect("a number")
 }
 
 #[test]
