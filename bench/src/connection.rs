@@ -3,6 +3,7 @@
 //! [`crate::opening`] shakes hands; nothing blocks. What replies must obey is [`Conversation`]'s to
 //! say.
 
+use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -12,6 +13,7 @@ use menagerie_wire::{Encode, OpCode, SessionId, Xid};
 
 use crate::clock::Nanos;
 use crate::conversation::{Conversation, Note};
+use crate::error::BenchError;
 use crate::framed::Framed;
 use crate::opening::Wanted;
 use crate::violations::Violations;
@@ -75,6 +77,16 @@ impl Connection {
             RequestHeader { xid, op: op as i32 }.encode(out);
             body.encode(out);
         });
+    }
+
+    /// What a failed read or write of its socket means.
+    pub fn went_away(&self, why: io::Error) -> BenchError {
+        BenchError::WentAway {
+            server: self.address,
+            connection: self.index,
+            in_flight: self.in_flight_len(),
+            why,
+        }
     }
 
     pub fn in_flight_len(&self) -> usize {

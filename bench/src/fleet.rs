@@ -7,7 +7,6 @@
 //!
 //! The loop does not know what a request means, only that some time passes between two of them.
 
-use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -239,7 +238,7 @@ impl Fleet {
         if edge.readable || edge.hung_up {
             loop {
                 let received = connection.framed.receive(&mut self.scratch);
-                let received = received.map_err(|why| went_away(connection, why))?;
+                let received = received.map_err(|why| connection.went_away(why))?;
                 let Received::Bytes { len, more } = received else { break };
                 take_replies(connection, driver, &self.scratch, len, &mut self.violations)?;
                 if !more && !edge.hung_up {
@@ -300,14 +299,5 @@ fn take_replies(
 }
 
 fn flush(connection: &mut Connection) -> Result<(), BenchError> {
-    connection.framed.flush().map_err(|why| went_away(connection, why))
-}
-
-fn went_away(connection: &Connection, why: io::Error) -> BenchError {
-    BenchError::WentAway {
-        server: connection.address,
-        connection: connection.index,
-        in_flight: connection.in_flight_len(),
-        why,
-    }
+    connection.framed.flush().map_err(|why| connection.went_away(why))
 }

@@ -216,9 +216,7 @@ impl Slots<'_, '_> {
         for slot in &mut self.slots {
             if let Slot::Open(connection) = slot {
                 connection.ping_when_idle(now);
-                let server = connection.address;
-                let connect = |source| BenchError::Connect { server, source };
-                connection.framed.flush().map_err(connect)?;
+                connection.framed.flush().map_err(|why| connection.went_away(why))?;
             }
         }
         Ok(())
@@ -258,8 +256,7 @@ fn take_pongs(
     violations: &mut Violations,
 ) -> Result<(), BenchError> {
     let server = connection.address;
-    let connect = |source| BenchError::Connect { server, source };
-    let received = connection.framed.receive(scratch).map_err(connect)?;
+    let received = connection.framed.receive(scratch).map_err(|why| connection.went_away(why))?;
     let Received::Bytes { len, .. } = received else { return Ok(()) };
     let mut frames = scratch.frames(len);
     while let Some(payload) = frames.cut().map_err(|source| BenchError::Frame { server, source })? {
