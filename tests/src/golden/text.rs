@@ -2,8 +2,8 @@
 //!
 //! A line is reduced to its shape: what stands before its value, with numbers taken out. Counters,
 //! addresses and dates then no longer show. Two texts agree when they have the same set of
-//! shapes: a line may repeat for each connection, and Apache lists metrics in hash order. Figures of
-//! our own may stand beside Apache's.
+//! shapes: a line may repeat for each connection, and Apache lists metrics in hash order. Figures
+//! of our own may stand beside Apache's.
 
 use std::collections::BTreeSet;
 
