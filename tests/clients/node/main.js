@@ -115,6 +115,7 @@ const tests = {
   async watches_come_back_on_a_new_connection({ zk, path, client }) {
     const [other, data, absent] = [await client(), watcher(), watcher()];
     await zk.create(path('n'));
+    await other.setData(path('n'), Buffer.alloc(0), -1);
     await other.getData(path('n'), data);
     await other.exists(path('m'), absent);
     const connected = other.once('connected');
@@ -129,6 +130,7 @@ const tests = {
   async ephemerals_go_with_their_session({ zk, path, client }, e = path('e')) {
     const [other, gone] = [await client(), watcher()];
     await other.create(e, CreateMode.EPHEMERAL);
+    await zk.setData(e, Buffer.alloc(0), -1);
     strictEqual(hex(await zk.exists(e, gone), OWNER), other.session);
     other.close();
     await gone.next('NODE_DELETED', e);
@@ -137,6 +139,7 @@ const tests = {
   async a_client_that_is_gone_expires({ zk, path, client, unconnected }, e = path('e')) {
     const [other, gone] = [await client({ sessionTimeout: 4_000 }), watcher()];
     await other.create(e, CreateMode.EPHEMERAL);
+    await zk.setData(e, Buffer.alloc(0), -1);
     await zk.exists(e, gone);
     other.cut(true);
     await gone.next('NODE_DELETED', e);
@@ -151,6 +154,7 @@ const tests = {
   async a_session_resumes_with_id_and_password({ zk, path, client }, e = path('e')) {
     const other = await client();
     await other.create(e, CreateMode.EPHEMERAL);
+    await zk.setData(e, Buffer.alloc(0), -1);
     other.cut(true);
     const heir = await client({
       sessionId: other.raw.getSessionId(), sessionPassword: other.raw.getSessionPassword(),
