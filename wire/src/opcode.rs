@@ -78,6 +78,26 @@ opcodes! {
     Error = -1 "error",
 }
 
+impl OpCode {
+    /// Whether a client asks for a transaction with it. Sessions have transactions too, but no
+    /// request for one: they begin with a handshake, and end by their own request or by none.
+    #[must_use]
+    pub const fn is_write(self) -> bool {
+        matches!(
+            self,
+            Self::Create
+                | Self::Create2
+                | Self::CreateContainer
+                | Self::CreateTtl
+                | Self::Delete
+                | Self::SetData
+                | Self::SetAcl
+                | Self::Multi
+                | Self::Reconfig
+        )
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

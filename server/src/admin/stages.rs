@@ -168,20 +168,7 @@ const fn slot(op: OpCode) -> usize {
 }
 
 const fn is_update(op: OpCode) -> bool {
-    matches!(
-        op,
-        OpCode::Create
-            | OpCode::Create2
-            | OpCode::CreateContainer
-            | OpCode::CreateTtl
-            | OpCode::Delete
-            | OpCode::SetData
-            | OpCode::SetAcl
-            | OpCode::Multi
-            | OpCode::Reconfig
-            | OpCode::CreateSession
-            | OpCode::CloseSession
-    )
+    op.is_write() || matches!(op, OpCode::CreateSession | OpCode::CloseSession)
 }
 
 #[cfg(test)]

@@ -31,15 +31,6 @@ enum Way {
 
 const fn way(op: OpCode) -> Way {
     match op {
-        OpCode::Create
-        | OpCode::Create2
-        | OpCode::CreateContainer
-        | OpCode::CreateTtl
-        | OpCode::Delete
-        | OpCode::SetData
-        | OpCode::SetAcl
-        | OpCode::Multi
-        | OpCode::Reconfig => Way::Write,
         OpCode::Sync => Way::Sync,
         OpCode::CloseSession => Way::Close,
         OpCode::Auth => Way::Auth,
@@ -47,21 +38,8 @@ const fn way(op: OpCode) -> Way {
         OpCode::Check | OpCode::DeleteContainer | OpCode::CreateSession | OpCode::Error => {
             Way::Unknown
         }
-        OpCode::Exists
-        | OpCode::GetData
-        | OpCode::GetAcl
-        | OpCode::GetChildren
-        | OpCode::GetChildren2
-        | OpCode::Ping
-        | OpCode::CheckWatches
-        | OpCode::RemoveWatches
-        | OpCode::MultiRead
-        | OpCode::SetWatches
-        | OpCode::SetWatches2
-        | OpCode::AddWatch
-        | OpCode::GetEphemerals
-        | OpCode::GetAllChildrenNumber
-        | OpCode::WhoAmI => Way::Local,
+        _ if op.is_write() => Way::Write,
+        _ => Way::Local,
     }
 }
 
