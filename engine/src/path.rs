@@ -48,7 +48,7 @@ pub fn name(path: &str) -> &str {
 }
 
 /// Byte by byte: names are short, and what the library searches with is made for long texts.
-fn last_slash(path: &str) -> Option<usize> {
+pub(crate) fn last_slash(path: &str) -> Option<usize> {
     path.bytes().rposition(|byte| byte == b'/')
 }
 

@@ -4,10 +4,11 @@
 //! node. The root is `/` or the empty string (as in Apache's snapshots).
 #![deny(unsafe_code)]
 
+use crate::path::last_slash;
+
 /// Parent path and own name, or `None` for the root and for what is no absolute path.
 pub fn split(path: &str) -> Option<(&str, &str)> {
-    // Not `rsplit_once`: names are short, and its search is made for long texts.
-    let slash = path.bytes().rposition(|byte| byte == b'/')?;
+    let slash = last_slash(path)?;
     let (parent, name) = (&path[..slash], &path[slash + 1..]);
     if name.is_empty() || !path.starts_with('/') || parent.ends_with('/') {
         return None;
