@@ -244,7 +244,7 @@ impl Receiver {
         let mut in_order: Vec<_> = distinct.iter().map(|(list, place)| (*place, *list)).collect();
         in_order.sort_unstable();
         let lists = Lists::new(in_order.into_iter().map(|(_, list)| list))?;
-        let mut section = Section::new("", 0);
+        let mut section = Section::new("", self.nodes.len());
         for node in &self.nodes {
             let acl = place.get(&node.list).ok_or(StreamError::List("a list that it lacks"))?;
             let (depth, name) = place_of(&node.key)?;
