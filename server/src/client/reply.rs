@@ -72,14 +72,6 @@ const fn is_session_moved(outcome: &Outcome) -> bool {
     )
 }
 
-/// A request whose answer is queued.
-struct Answered {
-    op: OpCode,
-    xid: Xid,
-    zxid: Zxid,
-    since_us: u64,
-}
-
 impl Shard {
     /// Queues a reply that cannot fail.
     pub(super) fn put_reply(
@@ -127,8 +119,7 @@ impl Shard {
             ) => self.answer_watch_request(index, xid, zxid, &request),
             Ok(request) => self.answer_read(index, xid, zxid, &request),
         }
-        self.answered(index, before, Answered { op, xid, zxid, since_us });
-        self.note(Answers::one(op, index, xid, since_us));
+        self.answered(before, zxid, Answers::one(op, index, xid, since_us));
     }
 
     fn answer_read(&mut self, index: u32, xid: Xid, zxid: Zxid, request: &Request<'_>) {
@@ -170,8 +161,7 @@ impl Shard {
         let before = self.unsent_len(index);
         self.put_error(index, xid, Zxid::ZERO, code);
         let since_us = self.now.monotonic_us;
-        self.answered(index, before, Answered { op, xid, zxid: Zxid::ZERO, since_us });
-        self.note(Answers::one(op, index, xid, since_us));
+        self.answered(before, Zxid::ZERO, Answers::one(op, index, xid, since_us));
         true
     }
 
@@ -181,8 +171,8 @@ impl Shard {
 
     /// Counts a reply; `before` is what was unsent before it. Its time is counted when the turn
     /// ends.
-    fn answered(&mut self, index: u32, before: usize, answered: Answered) {
-        let Answered { op, xid, zxid, since_us } = answered;
+    fn answered(&mut self, before: usize, zxid: Zxid, answers: Answers) {
+        let Answers { op, index, xid, since_us, .. } = answers;
         let latency_us = self.now.monotonic_us.saturating_sub(since_us);
         let at_ms = self.now.monotonic_ms();
         let Some(connection) = self.connections.at_mut(index) else { return };
@@ -190,6 +180,7 @@ impl Shard {
         self.counters.record_reply(bytes);
         connection.traffic.sent += 1;
         connection.traffic.answered(Reply { op, xid, zxid, at_ms, latency_us });
+        self.note(answers);
     }
 
     /// Answers what waits at the front of the queue for nothing but the root. All of it, whether
@@ -245,8 +236,8 @@ impl Shard {
         // A refused write was counted by its transaction; the client learns the code.
         let _refused = put_framed(connection.unsent.end(&mut self.spares), xid, entry.zxid, fill);
         self.mark_dirty(key.index);
-        self.answered(key.index, before, Answered { op, xid, zxid: entry.zxid, since_us });
-        self.note_write(Answers::one(op, key.index, xid, since_us), way);
+        let answers = self.brought(way, Answers::one(op, key.index, xid, since_us));
+        self.answered(before, entry.zxid, answers);
     }
 
     /// A sync is over. `zxid` is that of the last write before it, whose root may come only now.
@@ -262,9 +253,7 @@ impl Shard {
         if let Ok(request) = Request::decode(OpCode::Sync, &body) {
             self.answer_read(key.index, xid, zxid, &request);
         }
-        let op = OpCode::Sync;
-        self.answered(key.index, before, Answered { op, xid, zxid, since_us });
-        self.note(Answers::one(op, key.index, xid, since_us));
+        self.answered(before, zxid, Answers::one(OpCode::Sync, key.index, xid, since_us));
     }
 
     pub(super) fn fill_close(&mut self, key: ConnectionKey, xid: Xid, way: &Way<'_>) {
@@ -276,7 +265,8 @@ impl Shard {
         };
         self.counters.packets_sent += 1;
         self.put_reply(key.index, xid, way.entry.zxid, |_| {});
-        self.note_write(Answers::one(OpCode::CloseSession, key.index, xid, since_us), way);
+        let answers = Answers::one(OpCode::CloseSession, key.index, xid, since_us);
+        self.note(self.brought(way, answers));
         self.end(key);
     }
 }

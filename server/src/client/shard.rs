@@ -222,7 +222,8 @@ impl Shard {
                 let since_us = self.on_session(key, session, timeout_ms);
                 if let Some(since_us) = since_us {
                     let op = OpCode::CreateSession;
-                    self.note_write(Answers::one(op, key.index, Xid(0), since_us), way);
+                    let answers = Answers::one(op, key.index, Xid(0), since_us);
+                    self.note(self.brought(way, answers));
                 }
             }
             Answer::Closed(xid) => self.fill_close(key, xid, way),

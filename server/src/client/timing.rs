@@ -59,7 +59,7 @@ impl Way<'_> {
 }
 
 impl Shard {
-    /// An answer is queued that took no transaction.
+    /// An answer is queued.
     pub(super) fn note(&mut self, answers: Answers) {
         match self.answers.last_mut() {
             Some(last) if last.is_like(&answers) => last.count += 1,
@@ -67,15 +67,15 @@ impl Shard {
         }
     }
 
-    /// An answer is queued that a transaction has brought.
-    pub(super) fn note_write(&mut self, mut answers: Answers, way: &Way<'_>) {
+    /// These answers, as ones that a transaction has brought.
+    pub(super) fn brought(&self, way: &Way<'_>, mut answers: Answers) -> Answers {
         let now_us = self.now.monotonic_us;
         answers.marks = Some(way.marks(now_us));
         if self.slow.is_slow(now_us.saturating_sub(answers.since_us)) {
             let first = way.entry.outcome.changes.first();
             answers.path = first.map(|change| Box::from(&*change.path));
         }
-        self.note(answers);
+        answers
     }
 
     /// Whether answers of this turn are not timed yet.
