@@ -13,7 +13,7 @@
 
 use std::path::{Path, PathBuf};
 
-use clap::Args;
+use clap::{ArgGroup, Args};
 
 use crate::error::BenchError;
 
@@ -31,18 +31,19 @@ use self::picture::Painter;
 use self::run::Run;
 
 #[derive(Args, Clone, Debug)]
+#[command(group(ArgGroup::new("output").required(true).multiple(true)))]
 pub struct LatencyReport {
     /// What `--json` wrote, with the name that the run shall have; without, it is the file's
     #[arg(value_name = "[NAME=]FILE", required = true, num_args = 1..=colours::SERIES)]
     runs: Vec<String>,
     /// Write the report as a page: one file, without references
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", group = "output")]
     html: Option<PathBuf>,
     /// Write each plot as SVG and PNG
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", group = "output")]
     plots: Option<PathBuf>,
     /// Write histograms in HdrHistogram's formats: percentiles (.hgrm) and interval logs (.hlog)
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", group = "output")]
     histograms: Option<PathBuf>,
     /// The headline of the page
     #[arg(long, default_value = "Latency report")]

@@ -208,5 +208,17 @@ fn what_is_no_run_is_refused_with_its_name() {
         assert!(text.contains(name), "{text}");
         assert!(!runs.path("page.html").exists());
     }
-    assert_eq!(runs.report(&[]).status.code(), Some(2), "no run is a usage error");
+}
+
+#[test]
+fn a_report_needs_runs_and_somewhere_to_go() {
+    let runs = Runs { directory: TempDir::new().unwrap() };
+    for (flags, missing) in
+        [(["--html", "page.html"], "FILE"), (["run.json", "--title=x"], "--html")]
+    {
+        let output = runs.report(&flags);
+        assert_eq!(output.status.code(), Some(2), "{output:?}");
+        let text = String::from_utf8(output.stderr).unwrap();
+        assert!(text.contains(missing), "{text}");
+    }
 }
