@@ -267,12 +267,16 @@ impl Run<'_> {
         let mut recorder = Recorder::until_the_end();
         // Before, there is nothing that others could feel.
         std::thread::sleep(first.map_or(Duration::ZERO, |first| first.since(Nanos::now())));
+        let cpu = CpuMeter::start(&self.sessions.at.pids)?;
         self.witness.begin(Phase::Expire);
         let deadline = last + Duration::from_secs_f64(self.sessions.expiry_seconds_max);
         let gone = self.witness.wait_until_gone(ends.len(), deadline);
         recorder.close(Nanos::now());
         std::thread::sleep(EXPIRY_AFTERMATH);
         self.witness.begin(Phase::Between);
+        if let Some(server) = cpu.stop()?.server {
+            self.report.figure("expiry_server_cpu_s", server.as_secs_f64());
+        }
         let mut lives: HashSet<u32> = (0..self.sessions.sessions).collect();
         for (key, received) in gone {
             let end = ends[key as usize];
