@@ -96,8 +96,13 @@ launch() { # NAME
 }
 
 await() { # NAME
+    local began=$SECONDS
     until answers "${port_of[$1]}"; do
-        kill -0 "${pid_of[$1]}" 2>/dev/null || { tail "$scratch/$1/log" >&2; exit 1; }
+        if ! kill -0 "${pid_of[$1]}" 2>/dev/null || [ $((SECONDS - began)) -gt 600 ]; then
+            say "$1 does not serve"
+            tail "$scratch/$1/log" >&2
+            exit 1
+        fi
         sleep 0.1
     done
 }
@@ -150,9 +155,14 @@ host() {
         "$(free -g | awk '/^Mem/ {print $2}') GB; $("$menagerie" --version)"
 }
 
-finish() {
+stop_all() {
     local name
-    for name in "${!port_of[@]}"; do wipe "$name"; done
+    for name in "${!pid_of[@]}"; do stop "$name"; done
+}
+
+finish() {
+    stop_all
+    find "$scratch" -mindepth 1 -maxdepth 1 -type d ! -name reports -exec rm -rf {} +
     # It holds the reports, unless they are elsewhere.
     rmdir "$scratch" 2>/dev/null || true
 }

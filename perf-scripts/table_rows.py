@@ -1,4 +1,4 @@
-"""The rows of perf-scripts/table: what is shown, where its figure is found, what is to be reached."""
+"""The rows of perf-scripts/table: what is shown, where it is found, what is to be reached."""
 
 from dataclasses import dataclass
 from typing import Callable, NamedTuple
@@ -139,11 +139,11 @@ def watches():
                   targets=(limit(1.5),))
         yield Row(f"{label}: events lost or wrong", name, "check.violations", lower=True,
                   targets=(fixed(0),))
-    yield per_cpu("1,000 × 1,000 watches, 10 nodes set at once: events", "memory-shared",
+    yield per_cpu("N watches on 1,000 connections, 10 nodes set at once: events", "memory-shared",
                   apache(4), figure=EVENTS)
-    yield Row("memory of a watch, 1,000 watchers per node", "memory-shared",
+    yield Row("memory of a watch at N, 1,000 watchers per node", "memory-shared",
               "figures.rss_bytes_per_watch", **BYTES, targets=(fixed(16),))
-    yield Row("memory of a watch, all of distinct nodes", "memory-distinct",
+    yield Row("memory of a watch at N, all of distinct nodes", "memory-distinct",
               "figures.rss_bytes_per_watch", **BYTES, targets=(fixed(96),))
 
 
