@@ -75,6 +75,11 @@ impl Stage {
         path
     }
 
+    /// Has [`Self::zk`] see what other clients have written, on whichever member they are.
+    async fn catch_up(&self) {
+        self.zk.sync(&self.root).await.unwrap();
+    }
+
     async fn restart_server(&self) {
         let command = std::env::var("CLIENTS_RESTART").unwrap();
         let status = tokio::process::Command::new("sh").args(["-c", &command]).status().await;

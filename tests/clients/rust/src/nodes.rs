@@ -146,12 +146,12 @@ async fn acls_admit_whom_they_name(s: Stage) {
     assert!(users.contains(&zk::AuthUser::new("digest", "bob")), "{users:?}");
     let own = zk::CreateMode::Persistent.with_acls(zk::Acls::creator_all());
     bob.create(&n, b"", &own).await.unwrap();
-    s.zk.sync(&n).await.unwrap();
+    s.catch_up().await;
     assert_eq!(s.zk.get_data(&n).await, Err(zk::Error::NoAuth));
     let (acls, _) = bob.get_acl(&n).await.unwrap();
     assert_eq!((acls.len(), acls[0].scheme()), (1, "digest"));
     bob.set_acl(&n, &zk::Acls::anyone_read(), Some(0)).await.unwrap();
-    s.zk.sync(&n).await.unwrap();
+    s.catch_up().await;
     s.zk.get_data(&n).await.unwrap();
     assert_eq!(s.zk.set_data(&n, b"", None).await, Err(zk::Error::NoAuth));
 }
