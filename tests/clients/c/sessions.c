@@ -42,11 +42,20 @@ void become_orphan(char **arguments) {
     kill(getpid(), SIGKILL);
 }
 
+/* Closing does not wait for the server. */
+static void close_and_expect_deleted(struct stage *s, zhandle_t *zh, const char *path) {
+    struct events seen;
+    events_init(&seen);
+    EQUAL(zoo_wexists(s->zh, path, tell, &seen, NULL), ZOK);
+    EQUAL(zookeeper_close(zh), ZOK);
+    expect_event(&seen, ZOO_DELETED_EVENT, path);
+}
+
 static void closing_removes_ephemerals(struct stage *s) {
     struct events session;
     zhandle_t *zh = connect_to(s->server, SESSION_MS, NULL, &session);
     EQUAL(ephemeral(zh, under(s, "e")), ZOK);
-    EQUAL(zookeeper_close(zh), ZOK);
+    close_and_expect_deleted(s, zh, under(s, "e"));
     EQUAL(zoo_exists(s->zh, under(s, "e"), 0, NULL), ZNONODE);
 }
 
@@ -73,8 +82,7 @@ static void a_session_resumes_with_id_and_password(struct stage *s) {
     EQUAL(zoo_client_id(zh)->client_id, id.client_id);
     EQUAL(zoo_exists(s->zh, under(s, "e"), 0, &stat), ZOK);
     EQUAL(stat.ephemeralOwner, id.client_id);
-    zookeeper_close(zh);
-    EQUAL(zoo_exists(s->zh, under(s, "e"), 0, NULL), ZNONODE);
+    close_and_expect_deleted(s, zh, under(s, "e"));
 }
 
 static void a_wrong_password_gains_nothing(struct stage *s) {
