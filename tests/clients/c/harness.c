@@ -140,17 +140,32 @@ static bool passes(const char *server, const struct test *test) {
     return status == 0;
 }
 
+/* Puts the first of the members behind the others. */
+static void rotate(char *members) {
+    char *others = strchr(members, ',');
+    if (!others) return;
+    size_t first_bytes = others - members, others_bytes = strlen(++others);
+    char *first = strndup(members, first_bytes);
+    memmove(members, others, others_bytes);
+    members[others_bytes] = ',';
+    memcpy(members + others_bytes + 1, first, first_bytes);
+    free(first);
+}
+
 int main(int argc, char **argv) {
     const struct test *groups[] = {node_tests, watch_tests, session_tests};
     const char *only = getenv("CLIENTS_ONLY");
     bool all_pass = true;
     zoo_set_debug_level(ZOO_LOG_LEVEL_ERROR);
+    zoo_deterministic_conn_order(true);
     if (argc == 6 && strcmp(argv[1], ORPHAN) == 0) become_orphan(argv + 2);
     if (argc != 2) return 2;
     for (int restarts = 0; restarts <= (getenv("CLIENTS_RESTART") != NULL); restarts++)
         for (size_t group = 0; group < sizeof groups / sizeof *groups; group++)
             for (const struct test *test = groups[group]; test->name; test++)
-                if (test->restarts == restarts && (!only || strstr(test->name, only)))
+                if (test->restarts == restarts && (!only || strstr(test->name, only))) {
                     all_pass &= passes(argv[1], test);
+                    rotate(argv[1]);
+                }
     return all_pass ? 0 : 1;
 }

@@ -31,6 +31,8 @@ void expect_state(struct events *events, int state);
 void expect_no_event(zhandle_t *zh, struct events *events);
 
 struct stage {
+    /* Of an ensemble, its members in an order of this test: its clients meet on one member, where
+     * they see each other's writes at once, and each moves on to the next when it reconnects. */
     const char *server;
     char root[PATH_MAX_BYTES]; /* a node that belongs to this test */
     zhandle_t *zh;

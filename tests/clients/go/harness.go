@@ -32,9 +32,34 @@ type test struct {
 }
 
 type stage struct {
-	server string
-	root   string
-	conn   *client
+	// Of an ensemble, its members in an order of this test: its clients meet on one member, where
+	// they see each other's writes at once, and each moves on to the next when it reconnects.
+	members []string
+	root    string
+	conn    *client
+}
+
+// inOrder has a client try members in their order; the library's own provider shuffles them.
+type inOrder struct {
+	members     []string
+	next, tried int
+}
+
+func (o *inOrder) Init([]string) error { return nil }
+
+func (o *inOrder) Len() int { return len(o.members) }
+
+func (o *inOrder) Connected() { o.tried = 0 }
+
+func (o *inOrder) Next() (member string, allTried bool) {
+	allTried = o.tried == len(o.members)
+	if allTried {
+		o.tried = 0
+	}
+	member = o.members[o.next%len(o.members)]
+	o.next++
+	o.tried++
+	return member, allTried
 }
 
 // client is a connection whose way to the server can be cut.
@@ -88,16 +113,26 @@ func (c *client) await(state zk.State) {
 	}
 }
 
-func (s *stage) servers() []string { return strings.Split(s.server, ",") }
+func (s *stage) client(timeout time.Duration) *client { return connect(s.members, timeout) }
 
-func (s *stage) client(timeout time.Duration) *client {
+// elsewhere is a client that begins on another member than the others, where there is one.
+func (s *stage) elsewhere() *client {
+	return connect(rotated(s.members, 1), sessionTimeout)
+}
+
+func connect(members []string, timeout time.Duration) *client {
 	c := &client{}
-	conn, events, err := zk.Connect(
-		s.servers(), timeout, zk.WithDialer(c.dial), zk.WithLogger(silent{}))
+	conn, events, err := zk.Connect(members, timeout, zk.WithDialer(c.dial),
+		zk.WithHostProvider(&inOrder{members: members}), zk.WithLogger(silent{}))
 	check(err)
 	c.Conn, c.events = conn, events
 	c.await(zk.StateHasSession)
 	return c
+}
+
+func rotated(members []string, by int) []string {
+	by %= len(members)
+	return append(append([]string{}, members[by:]...), members[:by]...)
 }
 
 func (s *stage) path(name string) string { return s.root + "/" + name }
@@ -158,7 +193,7 @@ func together(count int, work func()) {
 	}
 }
 
-func runOne(server string, t test) bool {
+func runOne(members []string, t test) bool {
 	outcome := make(chan interface{}, 1)
 	go func() {
 		defer func() {
@@ -168,7 +203,7 @@ func runOne(server string, t test) bool {
 			}
 			outcome <- fault
 		}()
-		s := &stage{server: server, root: fmt.Sprintf("/go-%d-%s", os.Getpid(), t.name)}
+		s := &stage{members: members, root: fmt.Sprintf("/go-%d-%s", os.Getpid(), t.name)}
 		s.conn = s.client(sessionTimeout)
 		defer s.conn.Close()
 		_, err := s.conn.Create(s.root, nil, 0, world)
@@ -189,34 +224,35 @@ func runOne(server string, t test) bool {
 	return fault == nil
 }
 
-func runAll(server string, tests []test, restarts bool, lanes int) bool {
+func runAll(members []string, tests []test, restarts bool, lanes int) bool {
 	var group sync.WaitGroup
 	passed := true
 	var lock sync.Mutex
 	free := make(chan struct{}, lanes)
-	for _, t := range tests {
+	for n, t := range tests {
 		if t.restarts != restarts || !strings.Contains(t.name, os.Getenv("CLIENTS_ONLY")) {
 			continue
 		}
 		group.Add(1)
 		free <- struct{}{}
-		go func(t test) {
-			result := runOne(server, t)
+		go func(n int, t test) {
+			result := runOne(rotated(members, n), t)
 			lock.Lock()
 			passed = passed && result
 			lock.Unlock()
 			<-free
 			group.Done()
-		}(t)
+		}(n, t)
 	}
 	group.Wait()
 	return passed
 }
 
 func main() {
-	passed := runAll(os.Args[1], tests, false, atATime)
+	members := strings.Split(os.Args[1], ",")
+	passed := runAll(members, tests, false, atATime)
 	if os.Getenv("CLIENTS_RESTART") != "" {
-		passed = runAll(os.Args[1], tests, true, 1) && passed
+		passed = runAll(members, tests, true, 1) && passed
 	}
 	if !passed {
 		os.Exit(1)

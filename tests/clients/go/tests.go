@@ -124,8 +124,6 @@ func acls(s *stage) {
 	check(bob.AddAuth("digest", []byte("bob:1")))
 	n, err := bob.Create(s.path("n"), []byte("mine"), 0, zk.AuthACL(zk.PermAll))
 	check(err)
-	_, err = s.conn.Sync(n)
-	check(err)
 	_, _, err = s.conn.Get(n)
 	equal(err, zk.ErrNoAuth)
 	list, _, err := bob.GetACL(n)
@@ -134,8 +132,6 @@ func acls(s *stage) {
 	stat, err := bob.SetACL(n, world, 0)
 	check(err)
 	equal(stat.Aversion, int32(1))
-	_, err = s.conn.Sync(n)
-	check(err)
 	data, _, err := s.conn.Get(n)
 	check(err)
 	equal(string(data), "mine")
@@ -147,8 +143,6 @@ func watch(s *stage, conn *client) (w watches) {
 	var err error
 	s.node("data", "")
 	s.node("child", "")
-	_, err = conn.Sync(s.root)
-	check(err)
 	_, _, w.data, err = conn.GetW(s.path("data"))
 	check(err)
 	_, _, w.absent, err = conn.ExistsW(s.path("absent"))
@@ -191,9 +185,6 @@ func ephemerals(s *stage) {
 	other := s.client(sessionTimeout)
 	e, err := other.Create(s.path("e"), nil, zk.FlagEphemeral, world)
 	check(err)
-	// The client of another member may be shown it later.
-	_, err = s.conn.Sync(e)
-	check(err)
 	_, stat, gone, err := s.conn.ExistsW(e)
 	check(err)
 	equal(stat.EphemeralOwner, other.SessionID())
@@ -204,8 +195,6 @@ func ephemerals(s *stage) {
 func expiry(s *stage) {
 	other := s.client(4 * time.Second)
 	e, err := other.Create(s.path("e"), nil, zk.FlagEphemeral, world)
-	check(err)
-	_, err = s.conn.Sync(e)
 	check(err)
 	_, _, gone, err := s.conn.ExistsW(e)
 	check(err)
@@ -240,12 +229,11 @@ func locks(s *stage) {
 }
 
 func fourLetterWords(s *stage) {
-	servers := s.servers()
-	for _, ok := range zk.FLWRuok(servers, wait) {
+	for _, ok := range zk.FLWRuok(s.members, wait) {
 		equal(ok, true)
 	}
 	// This client parses neither the `srvr` of a 3.9 server nor, in `cons`, the probe itself.
-	answers, _ := zk.FLWCons(servers, wait)
+	answers, _ := zk.FLWCons(s.members, wait)
 	mine := 0
 	for _, answer := range answers {
 		for _, client := range answer.Clients {
@@ -258,7 +246,7 @@ func fourLetterWords(s *stage) {
 }
 
 func syncs(s *stage) {
-	other := s.client(sessionTimeout)
+	other := s.elsewhere()
 	defer other.Close()
 	n := s.node("n", "")
 	for round := 0; round < 50; round++ {

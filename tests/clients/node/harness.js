@@ -84,6 +84,11 @@ class Stage {
   // Fields rather than methods, so that a test can name those it needs in its parameters.
   unconnected = (options, server = this.server) => {
     const client = new Client(server, { sessionTimeout: 10_000, ...options });
+    // Of an ensemble, its members in an order of this test, which its first client has drawn: its
+    // clients meet on one member, where they see each other's writes at once, and each moves on to
+    // the next when it reconnects.
+    this.members ??= client.raw.connectionManager.servers;
+    client.raw.connectionManager.servers = this.members;
     this.clients.push(client);
     return client;
   };
