@@ -91,7 +91,7 @@ const FENCED: &[(&str, &str)] = &[
     ("engine/src/tree/znode.rs", "the layout of a node in its block"),
     ("server/src/allocator.rs", "an allocator is unsafe by its trait"),
     ("server/src/runtime/log_event.rs", "a file descriptor changes hands"),
-    ("server/src/runtime/net.rs", "file descriptors change hands"),
+    ("server/src/runtime/readiness.rs", "a file descriptor changes hands"),
     ("tests/src/child_process.rs", "a call between fork and exec"),
 ];
 

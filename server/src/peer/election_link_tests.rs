@@ -114,6 +114,7 @@ fn the_smaller_id_hangs_up_and_waits_to_be_called() {
     on_a_core(|| async {
         let mut ensemble = Ensemble::new(2);
         let theirs = std::net::TcpListener::from(ensemble.ports[1].0.take().unwrap());
+        theirs.set_nonblocking(false).unwrap();
         let small = ensemble.start(1);
         let ours = ensemble.address(1);
         let peer = ServerId(2);

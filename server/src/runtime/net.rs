@@ -4,34 +4,30 @@
 //! when the socket is full does the connection's own task wait for room. Receiving goes through a
 //! buffer that the caller lends, so an idle connection holds none.
 
-use std::cell::RefCell;
+use std::future::poll_fn;
 use std::io;
 use std::net::{SocketAddr, TcpStream as Dial};
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
-use std::pin::Pin;
+use std::os::fd::OwnedFd;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use futures_lite::{AsyncRead, AsyncWrite};
-use glommio::net::{AcceptedTcpStream, TcpListener, TcpStream};
-use rustix::net::{self, SendFlags, Shutdown};
+use rustix::net::{self, RecvFlags, SendFlags, Shutdown, SocketFlags};
+
+use super::readiness::Watched;
+
+const SEND_FLAGS: SendFlags = SendFlags::DONTWAIT.union(SendFlags::NOSIGNAL);
 
 /// A listening socket on this core.
-#[derive(Debug)]
-pub struct Listener {
-    listener: TcpListener,
-    /// The listener's, which does not tell it.
-    fd: RawFd,
-}
+pub struct Listener(Watched);
 
-/// Binds and listens; the address tells the port that was really taken.
+/// Binds and listens; the address tells the port that was really taken. Accepting does not block.
 ///
 /// # Errors
 /// Those of socket, bind and listen: the address is taken, or is not this host's.
 pub fn bind(address: SocketAddr, backlog: i32) -> io::Result<(OwnedFd, SocketAddr)> {
     let family =
         if address.is_ipv4() { net::AddressFamily::INET } else { net::AddressFamily::INET6 };
-    let flags = net::SocketFlags::CLOEXEC;
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
     let fd = net::socket_with(family, net::SocketType::STREAM, flags, None)?;
     net::sockopt::set_socket_reuseaddr(&fd, true)?;
     if address.is_ipv6() {
@@ -47,11 +43,8 @@ pub fn bind(address: SocketAddr, backlog: i32) -> io::Result<(OwnedFd, SocketAdd
 
 impl Listener {
     /// Takes the listening socket to this core.
-    pub fn new(fd: OwnedFd) -> Self {
-        let fd = fd.into_raw_fd();
-        // SAFETY: the descriptor is given up here, so the listener is its only owner.
-        let listener = unsafe { TcpListener::from_raw_fd(fd) };
-        Self { listener, fd }
+    pub const fn new(fd: OwnedFd) -> Self {
+        Self(Watched::new(fd))
     }
 
     /// Waits for the next connection; it may be taken to any core.
@@ -59,17 +52,15 @@ impl Listener {
     /// # Errors
     /// Those of accept; most of them (no descriptor left, peer gone) pass.
     pub async fn accept(&self) -> io::Result<Accepted> {
-        Ok(Accepted(self.listener.shared_accept().await?))
+        let accept = |fd: &OwnedFd| Ok((net::accept_with(fd, SocketFlags::CLOEXEC)?, false));
+        poll_fn(|cx| self.0.poll_read(cx, accept)).await.map(Accepted)
     }
 
     /// Ends listening: a task that waits in [`Self::accept`] gets an error, and nobody is accepted
     /// any more.
     pub fn shut_down(&self) {
-        // SAFETY: the listener is borrowed until the end of this function, so its descriptor is
-        // open.
-        let fd = unsafe { BorrowedFd::borrow_raw(self.fd) };
         // There is nothing to do about a socket that is no longer there.
-        let _ = net::shutdown(fd, Shutdown::Both);
+        let _ = net::shutdown(self.0.fd(), Shutdown::Both);
     }
 }
 
@@ -95,11 +86,10 @@ pub struct Dialled(Dial);
 
 /// A connection that has no core yet.
 #[derive(Debug)]
-pub struct Accepted(AcceptedTcpStream);
+pub struct Accepted(OwnedFd);
 
 /// One connection on this core.
-#[derive(Debug)]
-pub struct Socket(RefCell<TcpStream>);
+pub struct Socket(Watched);
 
 /// What became of an attempt to send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -115,11 +105,12 @@ impl Socket {
     /// # Errors
     /// When the peer is gone already.
     pub fn new(accepted: Accepted) -> io::Result<(Self, SocketAddr)> {
-        let stream = accepted.0.bind_to_executor();
-        stream.set_nodelay(true)?;
-        let peer = stream.peer_addr()?;
+        let fd = accepted.0;
+        net::sockopt::set_tcp_nodelay(&fd, true)?;
+        let peer = net::getpeername(&fd)?.and_then(|peer| SocketAddr::try_from(peer).ok());
+        let peer = peer.ok_or(io::ErrorKind::NotConnected)?;
         let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
-        Ok((Self(RefCell::new(stream)), peer))
+        Ok((Self(Watched::new(fd)), peer))
     }
 
     /// Takes a dialled connection to this core.
@@ -128,9 +119,7 @@ impl Socket {
     /// When the peer is gone already.
     pub fn from_dialled(dialled: Dialled) -> io::Result<Self> {
         dialled.0.set_nodelay(true)?;
-        // SAFETY: the descriptor is given up here, so the stream is its only owner.
-        let stream = unsafe { TcpStream::from_raw_fd(dialled.0.into_raw_fd()) };
-        Ok(Self(RefCell::new(stream)))
+        Ok(Self(Watched::new(dialled.0.into())))
     }
 
     /// Breaks the connection when the peer's host acknowledges nothing for so long, instead of the
@@ -140,29 +129,26 @@ impl Socket {
     /// Those of `setsockopt`.
     pub fn set_unacknowledged_max(&self, wait: Duration) -> io::Result<()> {
         let ms = u32::try_from(wait.as_millis()).unwrap_or(u32::MAX);
-        self.with_fd(|fd| Ok(net::sockopt::set_tcp_user_timeout(fd, ms)?))
+        Ok(net::sockopt::set_tcp_user_timeout(self.0.fd(), ms)?)
     }
 
     /// Ends the connection in both directions: whoever waits on it is woken.
     pub fn shut_down(&self) {
         // There is nothing to do about a connection that is no longer there.
-        let _ = self.with_fd(|fd| net::shutdown(fd, Shutdown::Both));
-    }
-
-    fn with_fd<T>(&self, call: impl FnOnce(BorrowedFd<'_>) -> T) -> T {
-        let stream = self.0.borrow();
-        // SAFETY: the stream is borrowed until the end of this function, so its descriptor is open.
-        call(unsafe { BorrowedFd::borrow_raw(stream.as_raw_fd()) })
+        let _ = net::shutdown(self.0.fd(), Shutdown::Both);
     }
 
     /// Receives into `buffer`; `Ready(Ok(0))` is the peer's end.
-    pub fn poll_receive(&self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut *self.0.borrow_mut()).poll_read(cx, buffer)
+    pub fn poll_receive(&self, cx: &Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
+        self.0.poll_read(cx, |fd| {
+            let (count, _) = net::recv(fd, &mut *buffer, RecvFlags::DONTWAIT)?;
+            Ok((count, count < buffer.len()))
+        })
     }
 
     /// Sends from `bytes`, waiting for room.
-    pub fn poll_send(&self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut *self.0.borrow_mut()).poll_write(cx, bytes)
+    pub fn poll_send(&self, cx: &Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.0.poll_write(cx, |fd| Ok(net::send(fd, bytes, SEND_FLAGS)?))
     }
 
     /// Sends what the socket takes at once.
@@ -170,8 +156,7 @@ impl Socket {
     /// # Errors
     /// When the connection is broken.
     pub fn send(&self, bytes: &[u8]) -> io::Result<Sent> {
-        let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
-        match self.with_fd(|fd| net::send(fd, bytes, flags)) {
+        match net::send(self.0.fd(), bytes, SEND_FLAGS) {
             Ok(count) => Ok(Sent::Bytes(count)),
             Err(rustix::io::Errno::AGAIN) => Ok(Sent::Full),
             Err(error) => Err(error.into()),

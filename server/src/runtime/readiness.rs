@@ -1,0 +1,369 @@
+//! Which sockets of this core can be read or written: one epoll per core, watched by the executor.
+//!
+//! glommio arms one io_uring poll for each receive, which costs more than the receive's own system
+//! call. Here the kernel is told of a socket once, and notes that it became ready are taken many at
+//! a time; the executor arms one poll, on the epoll, for each such round. What is noted are edges:
+//! a socket counts as ready until a call on it finds nothing to do.
+
+use std::cell::{OnceCell, RefCell};
+use std::future::poll_fn;
+use std::io;
+use std::os::fd::{FromRawFd, IntoRawFd, OwnedFd};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use futures_lite::AsyncRead;
+use glommio::net::TcpStream;
+use rustix::buffer::spare_capacity;
+use rustix::event::{Timespec, epoll};
+
+use super::clock::sleep;
+use super::spawn;
+
+/// Notes taken in one round.
+const EVENTS_MAX: usize = 256;
+/// Between two looks while the executor cannot watch, for want of a descriptor.
+const PAUSE_UNWATCHED: Duration = Duration::from_millis(1);
+const AT_ONCE: Timespec = Timespec { tv_sec: 0, tv_nsec: 0 };
+
+thread_local! {
+    static OF_THIS_CORE: OnceCell<Rc<Readiness>> = const { OnceCell::new() };
+}
+
+/// The sockets of one core.
+struct Readiness {
+    epoll: OwnedFd,
+    slots: RefCell<Slots>,
+}
+
+#[derive(Default)]
+struct Slots {
+    slots: Vec<Slot>,
+    free: Vec<u32>,
+}
+
+/// What is known of one socket.
+#[derive(Default)]
+struct Slot {
+    /// A receive may find something. True until one has found nothing.
+    readable: bool,
+    /// The peer has ended or broken the connection: no later note says so again.
+    ended: bool,
+    reader: Option<Waker>,
+    writer: Option<Waker>,
+}
+
+/// A socket of this core, which is watched from the first time that somebody waits for it.
+pub(super) struct Watched {
+    fd: OwnedFd,
+    place: OnceCell<Place>,
+}
+
+/// Where the core keeps what it knows of a socket.
+struct Place {
+    index: u32,
+    core: Rc<Readiness>,
+}
+
+impl Watched {
+    pub(super) const fn new(fd: OwnedFd) -> Self {
+        Self { fd, place: OnceCell::new() }
+    }
+
+    pub(super) const fn fd(&self) -> &OwnedFd {
+        &self.fd
+    }
+
+    /// Calls `receive`, which must not block, when it may find something; it also says whether it
+    /// has left nothing behind. `WouldBlock` waits for the next note.
+    ///
+    /// # Errors
+    /// Those of `receive`, and when the kernel watches no more sockets.
+    pub(super) fn poll_read<T>(
+        &self,
+        cx: &Context<'_>,
+        receive: impl FnOnce(&OwnedFd) -> io::Result<(T, bool)>,
+    ) -> Poll<io::Result<T>> {
+        self.place()?.with(|slot| {
+            if slot.readable {
+                match receive(&self.fd) {
+                    Ok((received, emptied)) => {
+                        slot.readable = !emptied || slot.ended;
+                        return Poll::Ready(Ok(received));
+                    }
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                    Err(error) => return Poll::Ready(Err(error)),
+                }
+                slot.readable = false;
+            }
+            wait(&mut slot.reader, cx);
+            Poll::Pending
+        })
+    }
+
+    /// Calls `send`, which must not block. `WouldBlock` waits for room.
+    ///
+    /// # Errors
+    /// Those of `send`, and when the kernel watches no more sockets.
+    pub(super) fn poll_write<T>(
+        &self,
+        cx: &Context<'_>,
+        send: impl FnOnce(&OwnedFd) -> io::Result<T>,
+    ) -> Poll<io::Result<T>> {
+        // Watched before it is full: that there is room again is noted once.
+        let place = self.place()?;
+        match send(&self.fd) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                place.with(|slot| wait(&mut slot.writer, cx));
+                Poll::Pending
+            }
+            result => Poll::Ready(result),
+        }
+    }
+
+    fn place(&self) -> io::Result<&Place> {
+        if let Some(place) = self.place.get() {
+            return Ok(place);
+        }
+        let place = Place::new(&self.fd)?;
+        Ok(self.place.get_or_init(|| place))
+    }
+}
+
+impl Place {
+    fn new(fd: &OwnedFd) -> io::Result<Self> {
+        let core = Readiness::of_this_core()?;
+        let index = core.slots.borrow_mut().take();
+        let place = Self { index, core };
+        let flags = epoll::EventFlags::IN
+            | epoll::EventFlags::OUT
+            | epoll::EventFlags::RDHUP
+            | epoll::EventFlags::ET;
+        let data = epoll::EventData::new_u64(u64::from(place.index));
+        epoll::add(&place.core.epoll, fd, data, flags)?;
+        Ok(place)
+    }
+
+    fn with<T>(&self, work: impl FnOnce(&mut Slot) -> T) -> T {
+        work(&mut self.core.slots.borrow_mut().slots[self.index as usize])
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        // The socket leaves the epoll when its only descriptor is closed. A note of it that is
+        // taken already does no harm to the next one in this place: a call finds nothing.
+        let left = self.core.slots.borrow_mut().give_back(self.index);
+        // With the last waker of a task goes the task, and with it perhaps another socket.
+        drop(left);
+    }
+}
+
+fn wait(waiting: &mut Option<Waker>, cx: &Context<'_>) {
+    if !waiting.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+        *waiting = Some(cx.waker().clone());
+    }
+}
+
+impl Slots {
+    fn take(&mut self) -> u32 {
+        let fresh = Slot { readable: true, ..Slot::default() };
+        if let Some(index) = self.free.pop() {
+            self.slots[index as usize] = fresh;
+            return index;
+        }
+        self.slots.push(fresh);
+        u32::try_from(self.slots.len() - 1).expect("fewer sockets than descriptors")
+    }
+
+    fn give_back(&mut self, index: u32) -> Slot {
+        self.free.push(index);
+        std::mem::take(&mut self.slots[index as usize])
+    }
+
+    /// Notes an event, and wakes who waits for it.
+    fn note(&mut self, event: &epoll::Event) {
+        let at = usize::try_from(event.data.u64()).unwrap_or(usize::MAX);
+        let Some(slot) = self.slots.get_mut(at) else { return };
+        let flags = event.flags;
+        let ends = epoll::EventFlags::RDHUP | epoll::EventFlags::HUP | epoll::EventFlags::ERR;
+        slot.ended |= flags.intersects(ends);
+        if slot.ended || flags.contains(epoll::EventFlags::IN) {
+            slot.readable = true;
+            if let Some(reader) = slot.reader.take() {
+                reader.wake();
+            }
+        }
+        if (slot.ended || flags.contains(epoll::EventFlags::OUT))
+            && let Some(writer) = slot.writer.take()
+        {
+            writer.wake();
+        }
+    }
+}
+
+impl Readiness {
+    fn of_this_core() -> io::Result<Rc<Self>> {
+        OF_THIS_CORE.with(|cell| {
+            if let Some(core) = cell.get() {
+                return Ok(Rc::clone(core));
+            }
+            let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
+            let core = Rc::new(Self { epoll, slots: RefCell::default() });
+            spawn(watch(Rc::clone(&core)));
+            Ok(Rc::clone(cell.get_or_init(|| core)))
+        })
+    }
+
+    /// Waits until the epoll has a note.
+    async fn noted(&self) -> io::Result<()> {
+        let epoll = self.epoll.try_clone()?;
+        // SAFETY: the duplicate was just made and is given up here: the stream is its only owner.
+        let mut stream = unsafe { TcpStream::from_raw_fd(epoll.into_raw_fd()) };
+        // A new stream of glommio's waits until its descriptor is readable before it reads for the
+        // first time, whatever it is. That an epoll is no socket is found out after that.
+        poll_fn(|cx| Pin::new(&mut stream).poll_read(cx, &mut [0]).map(drop)).await;
+        Ok(())
+    }
+}
+
+/// Takes the notes of this core for as long as it lives.
+async fn watch(core: Rc<Readiness>) {
+    let mut events = Vec::with_capacity(EVENTS_MAX);
+    loop {
+        if core.noted().await.is_err() {
+            sleep(PAUSE_UNWATCHED).await;
+        }
+        events.clear();
+        // An interrupted call takes nothing, and the notes stay.
+        let _ = epoll::wait(&core.epoll, spare_capacity(&mut events), Some(&AT_ONCE));
+        let mut slots = core.slots.borrow_mut();
+        events.iter().for_each(|event| slots.note(event));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::os::unix::net::UnixStream;
+    use std::sync::mpsc;
+
+    use rustix::net::{RecvFlags, SendFlags, recv, send};
+
+    use super::super::cores;
+    use super::*;
+
+    /// Runs `main` on an executor, to its end.
+    fn on_a_core<F>(main: impl FnOnce() -> F + Send + 'static)
+    where
+        F: Future<Output = ()> + 'static,
+    {
+        let (done, ends) = mpsc::channel();
+        let whole = || async move {
+            main().await;
+            done.send(()).unwrap();
+        };
+        let thread = cores::start("test", None, whole).unwrap();
+        thread.join().unwrap();
+        ends.try_recv().expect("it ran to its end");
+    }
+
+    fn pair() -> (Rc<Watched>, UnixStream) {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        (Rc::new(Watched::new(ours.into())), theirs)
+    }
+
+    async fn receive(watched: &Watched, bytes_max: usize) -> io::Result<Vec<u8>> {
+        let mut buffer = vec![0; bytes_max];
+        let count = poll_fn(|cx| {
+            watched.poll_read(cx, |fd| {
+                let (count, _) = recv(fd, &mut *buffer, RecvFlags::DONTWAIT)?;
+                Ok((count, count < bytes_max))
+            })
+        });
+        let count = count.await?;
+        buffer.truncate(count);
+        Ok(buffer)
+    }
+
+    async fn send_all(watched: &Watched, bytes: &[u8]) {
+        let mut sent = 0;
+        while sent < bytes.len() {
+            let rest = &bytes[sent..];
+            sent +=
+                poll_fn(|cx| watched.poll_write(cx, |fd| Ok(send(fd, rest, SendFlags::DONTWAIT)?)))
+                    .await
+                    .unwrap();
+        }
+    }
+
+    #[test]
+    fn what_comes_later_is_noted_and_the_end_behind_it() {
+        on_a_core(|| async {
+            let (ours, mut theirs) = pair();
+            spawn(async move {
+                for piece in [&b"one"[..], b"two"] {
+                    sleep(Duration::from_millis(5)).await;
+                    theirs.write_all(piece).unwrap();
+                }
+                // Dropped: bytes and the end make one note, and the bytes are taken first.
+            });
+            assert_eq!(receive(&ours, 64).await.unwrap(), b"one");
+            assert_eq!(receive(&ours, 64).await.unwrap(), b"two");
+            assert_eq!(receive(&ours, 64).await.unwrap(), b"");
+        });
+    }
+
+    #[test]
+    fn what_a_full_buffer_left_behind_is_received_without_a_further_note() {
+        on_a_core(|| async {
+            let (ours, mut theirs) = pair();
+            theirs.write_all(b"abcde").unwrap();
+            assert_eq!(receive(&ours, 2).await.unwrap(), b"ab");
+            assert_eq!(receive(&ours, 2).await.unwrap(), b"cd");
+            assert_eq!(receive(&ours, 2).await.unwrap(), b"e");
+        });
+    }
+
+    #[test]
+    fn a_full_socket_is_written_on_when_there_is_room_again() {
+        on_a_core(|| async {
+            let (ours, mut theirs) = pair();
+            let count = 4 << 20;
+            let reader = std::thread::spawn(move || {
+                let mut all = Vec::new();
+                theirs.read_to_end(&mut all).unwrap();
+                all.len()
+            });
+            send_all(&ours, &vec![7; count]).await;
+            drop(ours);
+            assert_eq!(reader.join().unwrap(), count);
+        });
+    }
+
+    #[test]
+    fn more_sockets_than_fit_into_a_round_are_all_noted_and_their_places_used_again() {
+        on_a_core(|| async {
+            for _ in 0..2 {
+                let (doors, visitors): (Vec<_>, Vec<_>) =
+                    (0..EVENTS_MAX + 3).map(|_| pair()).unzip();
+                let (heard, hearing) = super::super::mailbox::mailbox();
+                for ours in doors {
+                    let heard = heard.clone();
+                    spawn(async move { heard.send(receive(&ours, 8).await.unwrap()) });
+                }
+                for mut theirs in &visitors {
+                    theirs.write_all(b"!").unwrap();
+                }
+                for _ in &visitors {
+                    hearing.filled().await;
+                    assert_eq!(hearing.try_receive().unwrap(), b"!");
+                }
+            }
+            let slots = Readiness::of_this_core().unwrap().slots.borrow().slots.len();
+            assert_eq!(slots, EVENTS_MAX + 3);
+        });
+    }
+}
