@@ -168,6 +168,11 @@ impl<'a> Node<'a> {
         self.node.data()
     }
 
+    /// Bytes of its data, 0 when null; large data is not looked at.
+    pub fn data_len(self) -> usize {
+        self.node.data_len()
+    }
+
     /// As a client sees it: cversion is 2 × creates − children, and only ephemerals have an owner.
     pub fn stat(self) -> Stat {
         self.node.stat()

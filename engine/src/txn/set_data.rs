@@ -27,7 +27,7 @@ pub(super) fn prepare<'a>(
         // Apache lets the superuser overwrite what the ensemble says about itself.
         return Err(ErrorCode::BadArguments);
     }
-    quota::check(judge, &path, 0, length(set_data.data) - length(node.data()))?;
+    quota::check(judge, &path, 0, length(set_data.data) - node.data_len() as i64)?;
     let version = next_version(node.persisted().version, set_data.version)?;
     let data = set_data.data.map(Cow::Borrowed);
     Ok(SubTxn { op: OpCode::SetData, body: TxnBody::SetData { path, data, version } })
