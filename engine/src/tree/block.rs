@@ -194,50 +194,76 @@ impl<'a> BlockMut<'a> {
     }
 }
 
-/// Makes a block: `parts` stand one after the other behind the header, then zeros.
+/// What a new block begins with: `parts` stand one after the other behind the header, then zeros.
 ///
 /// Kinds other than nodes keep their first 4 bytes after the header for the size.
-pub(super) fn allocate(birth: u64, kind: Kind, size: usize, parts: [&[u8]; 2]) -> Link {
+#[derive(Clone, Copy)]
+pub(super) struct Content<'a> {
+    pub(super) birth: u64,
+    pub(super) kind: Kind,
+    pub(super) parts: [&'a [u8]; 2],
+}
+
+/// Makes a block of `size` bytes, a multiple of [`GRAIN`].
+pub(super) fn allocate(size: usize, content: Content<'_>) -> Link {
+    let layout = layout(size);
+    // SAFETY: the layout is not empty, and all of it is written before anyone reads it.
+    let start = unsafe {
+        let start = alloc(layout);
+        if start.is_null() {
+            handle_alloc_error(layout);
+        }
+        fill(start, size, content);
+        start
+    };
+    Link(start.expose_provenance() as u64)
+}
+
+/// Makes a new block in the place of one of the same size.
+///
+/// # Safety
+/// As for [`release`].
+pub(super) unsafe fn reuse(link: &Link, content: Content<'_>) -> Link {
+    let size = link.block().map_or(0, |block| block.bytes.len());
+    let start: *mut u8 = ptr::with_exposed_provenance_mut(link.0 as usize);
+    assert!(!start.is_null(), "a link to nothing was discarded");
+    // SAFETY: the block has this size, and the caller vouches that nobody reads it any more.
+    unsafe { fill(start, size, content) };
+    Link(link.0)
+}
+
+/// # Safety
+/// The caller must own `size` bytes from `start` on.
+unsafe fn fill(start: *mut u8, size: usize, content: Content<'_>) {
+    let Content { birth, kind, parts: [first, second] } = content;
     assert!(birth <= VERSION_MAX, "the 48 bits of versions are used up");
-    let size = size.next_multiple_of(GRAIN);
-    let [first, second] = parts;
     let used = 8 + first.len() + second.len();
     assert!(used <= size && u32::try_from(size).is_ok(), "{used} bytes in a block of {size}");
     let sixteenths = if size / GRAIN > SIXTEENTHS_MAX { 0 } else { size / GRAIN };
-    assert!(
-        sixteenths > 0 || !matches!(kind, Kind::Plain | Kind::Full),
-        "large data stands outside of its node"
-    );
-    let layout = layout(size);
-    // SAFETY: the layout is not empty; all `size` bytes are written before anyone reads them.
-    let block = unsafe {
-        let block = alloc(layout);
-        if block.is_null() {
-            handle_alloc_error(layout);
+    let is_node = matches!(kind, Kind::Plain | Kind::Full);
+    assert!(sixteenths > 0 || !is_node, "large data stands outside of its node");
+    // SAFETY: the parts fit, as was just seen, and blocks are aligned for their words.
+    unsafe {
+        start.cast::<u64>().write(birth << 16 | (kind as u64) << 12 | sixteenths as u64);
+        start.add(8).copy_from_nonoverlapping(first.as_ptr(), first.len());
+        start.add(8 + first.len()).copy_from_nonoverlapping(second.as_ptr(), second.len());
+        start.add(used).write_bytes(0, size - used);
+        if !is_node {
+            start.add(8).cast::<u32>().write(size as u32);
         }
-        block.cast::<u64>().write(birth << 16 | (kind as u64) << 12 | sixteenths as u64);
-        block.add(8).copy_from_nonoverlapping(first.as_ptr(), first.len());
-        block.add(8 + first.len()).copy_from_nonoverlapping(second.as_ptr(), second.len());
-        block.add(used).write_bytes(0, size - used);
-        if !matches!(kind, Kind::Plain | Kind::Full) {
-            block.add(8).cast::<u32>().write(size as u32);
-        }
-        block
-    };
-    Link(block.expose_provenance() as u64)
+    }
 }
 
-/// Gives a block's memory back, and its size. What it leads to is not touched.
+/// Gives a block's memory back. What it leads to is not touched.
 ///
 /// # Safety
 /// No state that can still be read may reach the block, and no other link may be discarded for it.
-pub(super) unsafe fn release(link: Link) -> usize {
+pub(super) unsafe fn release(link: Link) {
     let size = link.block().map_or(0, |block| block.bytes.len());
     let start: *mut u8 = ptr::with_exposed_provenance_mut(link.0 as usize);
     assert!(!start.is_null(), "a link to nothing was discarded");
     // SAFETY: `allocate` made it with this layout, and the caller vouches that it is the last use.
     unsafe { dealloc(start, layout(size)) };
-    size
 }
 
 fn layout(size: usize) -> Layout {

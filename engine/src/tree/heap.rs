@@ -24,7 +24,7 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::block::{self, BlockMut, Kind, Link};
+use super::block::{self, BlockMut, Content, GRAIN, Kind, Link};
 use super::reach;
 use super::state::State;
 
@@ -33,6 +33,10 @@ const SEAL_RECLAIM_MIN: usize = 64;
 
 /// An emptied bucket with room for no more than so many blocks is filled again.
 const SPARE_BUCKET_MAX: usize = 1024;
+
+/// Freed blocks are kept to be made again, up to this size and so many bytes together.
+const SPARE_BYTES_MAX: usize = 2 << 10;
+const SPARES_BYTES_MAX: usize = 256 << 10;
 
 /// A sealed state. The writer keeps one `Arc` of it, the roots share the other ones.
 pub(super) struct Sealed {
@@ -47,6 +51,14 @@ pub(super) struct Arena {
     birth: u64,
     blocks: u64,
     bytes: u64,
+    spares: Spares,
+}
+
+/// Freed blocks, by size. What a write takes is mostly what an earlier one gave back.
+#[derive(Default)]
+struct Spares {
+    by_size: Vec<Vec<Link>>,
+    bytes: usize,
 }
 
 /// Memory of one tree: the arena of its open version and the retired blocks.
@@ -94,15 +106,20 @@ struct Left {
 
 impl Arena {
     pub(super) fn new(birth: u64) -> Self {
-        Self { birth, blocks: 0, bytes: 0 }
+        Self { birth, blocks: 0, bytes: 0, spares: Spares::default() }
     }
 
     /// A block of the open version: `parts` behind the header, then zeros.
     pub(super) fn allocate(&mut self, kind: Kind, size: usize, parts: [&[u8]; 2]) -> Link {
-        let link = block::allocate(self.birth, kind, size, parts);
+        let size = size.next_multiple_of(GRAIN);
+        let content = Content { birth: self.birth, kind, parts };
         self.blocks += 1;
-        self.bytes += size.next_multiple_of(block::GRAIN) as u64;
-        link
+        self.bytes += size as u64;
+        match self.spares.take(size) {
+            // SAFETY: only what could be freed became a spare, and it is one no more.
+            Some(spare) => unsafe { block::reuse(&spare, content) },
+            None => block::allocate(size, content),
+        }
     }
 
     /// Write access to a block that this arena has just made.
@@ -128,10 +145,48 @@ impl Arena {
     }
 
     fn release(&mut self, link: Link) {
-        // SAFETY: callers free only what no held version can reach (see `Heap::discard`).
-        let size = unsafe { block::release(link) };
+        let size = link.block().map_or(0, |block| block.bytes().len());
         self.blocks -= 1;
         self.bytes -= size as u64;
+        if let Some(link) = self.spares.keep(link, size) {
+            // SAFETY: callers free only what no held version can reach (see `Heap::discard`).
+            unsafe { block::release(link) };
+        }
+    }
+}
+
+impl Spares {
+    fn take(&mut self, size: usize) -> Option<Link> {
+        let spare = self.by_size.get_mut(size / GRAIN)?.pop()?;
+        self.bytes -= size;
+        Some(spare)
+    }
+
+    /// Keeps a block that is to be freed, or gives it back when it is too large.
+    fn keep(&mut self, link: Link, size: usize) -> Option<Link> {
+        if size > SPARE_BYTES_MAX {
+            return Some(link);
+        }
+        if self.bytes + size > SPARES_BYTES_MAX {
+            // Of sizes that nobody asks for any more, or not so much.
+            *self = Self::default();
+        }
+        let at = size / GRAIN;
+        if self.by_size.len() <= at {
+            self.by_size.resize_with(at + 1, Vec::new);
+        }
+        self.by_size[at].push(link);
+        self.bytes += size;
+        None
+    }
+}
+
+impl Drop for Spares {
+    fn drop(&mut self) {
+        for link in self.by_size.drain(..).flatten() {
+            // SAFETY: only what could be freed became a spare.
+            unsafe { block::release(link) };
+        }
     }
 }
 
@@ -369,6 +424,35 @@ mod tests {
         let link = bytes::create(heap.arena(), b"block");
         heap.discard(link);
         assert_eq!(heap.live(), (0, 0));
+    }
+
+    #[test]
+    fn a_freed_block_is_made_again_and_few_are_kept() {
+        let mut heap = Heap::new();
+        let first = bytes::create(heap.arena(), b"one");
+        let address = first.address();
+        heap.discard(first);
+        assert_eq!(heap.live(), (0, 0));
+        let larger = bytes::create(heap.arena(), &[7; 100]);
+        let again = bytes::create(heap.arena(), b"two");
+        assert_eq!(
+            (again.address(), bytes::content(again.block().unwrap())),
+            (address, &b"two"[..])
+        );
+        assert_ne!(larger.address(), address);
+        let size = larger.block().unwrap().bytes().len();
+        for link in [larger, again] {
+            heap.discard(link);
+        }
+        let many = 2 * SPARES_BYTES_MAX / size;
+        let blocks: Vec<_> = (0..many).map(|_| bytes::create(heap.arena(), &[7; 100])).collect();
+        blocks.into_iter().for_each(|link| heap.discard(link));
+        let huge = bytes::create(heap.arena(), &[7; SPARE_BYTES_MAX]);
+        heap.discard(huge);
+        let spares = &heap.arena.spares;
+        let kept: usize = spares.by_size.iter().map(Vec::len).sum();
+        assert!((1..=SPARES_BYTES_MAX / size).contains(&kept), "{kept} of {many}");
+        assert!(spares.bytes <= SPARES_BYTES_MAX);
     }
 
     #[test]
