@@ -36,7 +36,18 @@ fn the_echo_server_plays_the_limit() {
     let report = report(&run("sessions", &echo.address, &[&SHORT[..], &flags].concat()), 0);
     assert_eq!(report["operations"]["connect"]["count"], 20, "{report}");
     assert_eq!(report["operations"]["reconnect"]["count"], 20, "{report}");
-    for figure in ["rss_bytes_per_session", "connect_server_cpu_s", "reconnect_server_cpu_s"] {
+    for figure in ["connect_server_cpu_s", "reconnect_server_cpu_s"] {
+        assert!(report["figures"][figure].is_number(), "{report}");
+    }
+    assert!(report["figures"]["rss_bytes_per_session"].is_null(), "storms follow: {report}");
+}
+
+#[test]
+fn without_a_storm_the_memory_of_a_session_is_told() {
+    let echo = Echo::start(&["--value-bytes", "100"]);
+    let flags = ["--storms", "none", "--unchecked", "--server-pid", &echo.pid()];
+    let report = report(&run("sessions", &echo.address, &[&SHORT[..], &flags].concat()), 0);
+    for figure in ["rss_bytes_per_session", "rss_before_sessions_bytes"] {
         assert!(report["figures"][figure].is_number(), "{report}");
     }
 }

@@ -8,7 +8,8 @@
 //!
 //! Beside them a few steady clients read and write by the clock, in a thread of their own so that
 //! the storm does not delay them here; their latencies stand in the report by storm, and for a time
-//! without any. With `--server-pid` the memory of an idle session is there too.
+//! without any. With `--server-pid`, and no storm to follow, the memory of an idle session is there
+//! too: when the server has rested, so that what opening sessions took for a moment is not counted.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -81,6 +82,9 @@ enum Storm {
 
 /// How long one handshake may take: a storm may keep it waiting.
 const HANDSHAKE_TIME_MAX: Duration = Duration::from_secs(60);
+
+/// How long a server rests before its memory is looked at; sessions live longer unless told.
+const REST: Duration = Duration::from_secs(4);
 
 /// What others feel behind the last event is of the storm, too.
 const EXPIRY_AFTERMATH: Duration = Duration::from_millis(200);
@@ -163,10 +167,11 @@ impl Run<'_> {
             .map(|server| Wanted::new(server, servers[server]))
             .collect();
         let pids = &self.sessions.at.pids;
+        let weighs = !pids.is_empty() && self.sessions.wants(Storm::None);
         // Where memory is looked at, others come first and stay: buffers have grown then, and the
         // growth is that of the sessions.
-        let first = (!pids.is_empty()).then(|| open_first(self.sessions, root)).transpose()?;
-        let before = resident_bytes(pids)?;
+        let first = weighs.then(|| open_first(self.sessions, root)).transpose()?;
+        let before = if weighs { rested_bytes(pids)? } else { 0 };
         let connections = self.open(&wanted, Operation::Connect, Phase::Connect)?;
         let mut fleet = Fleet::adopt(connections)?;
         self.check_ids(&fleet);
@@ -175,10 +180,10 @@ impl Run<'_> {
             self.violations.append(fleet.close());
             return Ok(());
         }
-        if !pids.is_empty() {
+        if weighs {
             // All that was sent is answered then, and the server is idle but for the witness.
             test_tree::round_trip(&mut fleet, root)?;
-            let grown = resident_bytes(pids)?.saturating_sub(before);
+            let grown = rested_bytes(pids)?.saturating_sub(before);
             let sessions = f64::from(self.sessions.sessions);
             self.report.figure("rss_before_sessions_bytes", before as f64);
             self.report.figure("rss_bytes_per_session", grown as f64 / sessions);
@@ -300,6 +305,11 @@ fn open_first(sessions: &Sessions, root: &str) -> Result<Fleet, BenchError> {
     let mut fleet = Fleet::connect(&sessions.at.servers, sessions.at_once as usize)?;
     test_tree::round_trip(&mut fleet, root)?;
     Ok(fleet)
+}
+
+fn rested_bytes(pids: &[u32]) -> Result<u64, BenchError> {
+    std::thread::sleep(REST);
+    resident_bytes(pids)
 }
 
 /// Each session gets a node that ends with it.
