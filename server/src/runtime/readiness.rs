@@ -15,6 +15,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use futures_lite::AsyncRead;
+use futures_lite::future::yield_now;
 use glommio::net::TcpStream;
 use rustix::buffer::spare_capacity;
 use rustix::event::{Timespec, epoll};
@@ -24,6 +25,8 @@ use super::spawn;
 
 /// Notes taken in one round.
 const EVENTS_MAX: usize = 256;
+/// Rounds between two visits of the executor to its ring, where completions of the log wait, too.
+const ROUNDS_MAX: usize = 3;
 /// Between two looks while the executor cannot watch, for want of a descriptor.
 const PAUSE_UNWATCHED: Duration = Duration::from_millis(1);
 const AT_ONCE: Timespec = Timespec { tv_sec: 0, tv_nsec: 0 };
@@ -192,8 +195,8 @@ impl Slots {
         slot.ended |= flags.intersects(ends);
         if slot.ended || flags.contains(epoll::EventFlags::IN) {
             slot.readable = true;
-            if let Some(reader) = slot.reader.take() {
-                reader.wake();
+            if let Some(reader) = &slot.reader {
+                reader.wake_by_ref();
             }
         }
         if (slot.ended || flags.contains(epoll::EventFlags::OUT))
@@ -217,6 +220,15 @@ impl Readiness {
         })
     }
 
+    /// Takes the notes that are there, and wakes those who wait for them.
+    fn take_notes(&self, events: &mut Vec<epoll::Event>) {
+        events.clear();
+        // An interrupted call takes nothing, and the notes stay.
+        let _ = epoll::wait(&self.epoll, spare_capacity(events), Some(&AT_ONCE));
+        let mut slots = self.slots.borrow_mut();
+        events.iter().for_each(|event| slots.note(event));
+    }
+
     /// Waits until the epoll has a note.
     async fn noted(&self) -> io::Result<()> {
         let epoll = self.epoll.try_clone()?;
@@ -236,11 +248,15 @@ async fn watch(core: Rc<Readiness>) {
         if core.noted().await.is_err() {
             sleep(PAUSE_UNWATCHED).await;
         }
-        events.clear();
-        // An interrupted call takes nothing, and the notes stay.
-        let _ = epoll::wait(&core.epoll, spare_capacity(&mut events), Some(&AT_ONCE));
-        let mut slots = core.slots.borrow_mut();
-        events.iter().for_each(|event| slots.note(event));
+        for _ in 0..ROUNDS_MAX {
+            core.take_notes(&mut events);
+            // Where one came alone, the next is best waited for.
+            if events.len() < 2 {
+                break;
+            }
+            // Who was woken works now, and meanwhile more come.
+            yield_now().await;
+        }
     }
 }
 
