@@ -8,11 +8,11 @@
 use std::cell::{OnceCell, RefCell};
 use std::future::poll_fn;
 use std::io;
-use std::os::fd::{FromRawFd, IntoRawFd, OwnedFd};
+use std::mem::ManuallyDrop;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
-use std::time::Duration;
 
 use futures_lite::AsyncRead;
 use futures_lite::future::yield_now;
@@ -20,15 +20,12 @@ use glommio::net::TcpStream;
 use rustix::buffer::spare_capacity;
 use rustix::event::{Timespec, epoll};
 
-use super::clock::sleep;
 use super::spawn;
 
 /// Notes taken in one round.
 const EVENTS_MAX: usize = 256;
 /// Rounds between two visits of the executor to its ring, where completions of the log wait, too.
 const ROUNDS_MAX: usize = 3;
-/// Between two looks while the executor cannot watch, for want of a descriptor.
-const PAUSE_UNWATCHED: Duration = Duration::from_millis(1);
 const AT_ONCE: Timespec = Timespec { tv_sec: 0, tv_nsec: 0 };
 
 thread_local! {
@@ -230,14 +227,14 @@ impl Readiness {
     }
 
     /// Waits until the epoll has a note.
-    async fn noted(&self) -> io::Result<()> {
-        let epoll = self.epoll.try_clone()?;
-        // SAFETY: the duplicate was just made and is given up here: the stream is its only owner.
-        let mut stream = unsafe { TcpStream::from_raw_fd(epoll.into_raw_fd()) };
+    async fn noted(&self) {
+        // SAFETY: the stream is never dropped, so the epoll stays the only owner of its descriptor.
+        let stream = unsafe { TcpStream::from_raw_fd(self.epoll.as_raw_fd()) };
+        // One count of weak references to the executor's reactor is all that this leaves behind.
+        let mut stream = ManuallyDrop::new(stream);
         // A new stream of glommio's waits until its descriptor is readable before it reads for the
         // first time, whatever it is. That an epoll is no socket is found out after that.
-        poll_fn(|cx| Pin::new(&mut stream).poll_read(cx, &mut [0]).map(drop)).await;
-        Ok(())
+        poll_fn(|cx| Pin::new(&mut *stream).poll_read(cx, &mut [0]).map(drop)).await;
     }
 }
 
@@ -245,9 +242,7 @@ impl Readiness {
 async fn watch(core: Rc<Readiness>) {
     let mut events = Vec::with_capacity(EVENTS_MAX);
     loop {
-        if core.noted().await.is_err() {
-            sleep(PAUSE_UNWATCHED).await;
-        }
+        core.noted().await;
         for _ in 0..ROUNDS_MAX {
             core.take_notes(&mut events);
             // Where one came alone, the next is best waited for.
@@ -265,9 +260,11 @@ mod tests {
     use std::io::{Read, Write};
     use std::os::unix::net::UnixStream;
     use std::sync::mpsc;
+    use std::time::Duration;
 
     use rustix::net::{RecvFlags, SendFlags, recv, send};
 
+    use super::super::clock::sleep;
     use super::super::cores;
     use super::*;
 
