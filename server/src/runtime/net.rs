@@ -142,6 +142,8 @@ impl Socket {
     pub fn poll_receive(&self, cx: &Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
         self.0.poll_read(cx, |fd| {
             let (count, _) = net::recv(fd, &mut *buffer, RecvFlags::DONTWAIT)?;
+            // Less than there is comes only before an urgent byte, which no client sends: one that
+            // does waits for its own next bytes.
             Ok((count, count < buffer.len()))
         })
     }
