@@ -14,8 +14,8 @@ use thiserror::Error;
 // glommio: sys::uring::Reactor::new, MIN_MEMLOCK_LIMIT.
 const MEMLOCK_BYTES_MIN: u64 = 512 << 10;
 
-/// Descriptors of one executor: three rings and an eventfd.
-const DESCRIPTORS_PER_EXECUTOR: u64 = 4;
+/// Descriptors of one executor: three rings, an eventfd and an epoll.
+const DESCRIPTORS_PER_EXECUTOR: u64 = 5;
 
 /// Descriptors of everything else (log, locks, standard streams), with room for a few clients.
 const DESCRIPTORS_BASE: u64 = 64;
