@@ -37,8 +37,8 @@ use crate::secret_source;
 use crate::sequencer::run::{Input, RunError};
 use crate::store::{Parts, Store, StoreError};
 
-/// How long the port of a killed predecessor may stay taken: the kernel takes the io_uring of a
-/// process apart, and with it the listening socket, only after the process has been reaped.
+/// How long the port of a killed predecessor may stay taken: whoever starts this server may not have
+/// waited for the end of the other one.
 const PORT_FREED_MAX: Duration = Duration::from_secs(2);
 const PORT_PROBE_INTERVAL: Duration = Duration::from_millis(10);
 
