@@ -232,6 +232,18 @@ pub(super) unsafe fn reuse(link: &Link, content: Content<'_>) -> Link {
     Link(link.0)
 }
 
+/// Makes sure that whoever reads a block that is none any more, or frees it again, is found out.
+///
+/// # Safety
+/// As for [`release`].
+pub(super) unsafe fn deface(link: &Link) {
+    let header = link.block().map_or(0, Block::header);
+    let _ = Kind::of(header);
+    let start: *mut u64 = ptr::with_exposed_provenance_mut(link.0 as usize);
+    // SAFETY: it begins with its header, and the caller vouches that nobody reads it any more.
+    unsafe { start.write(header & !(0xf << 12)) };
+}
+
 /// # Safety
 /// The caller must own `size` bytes from `start` on.
 unsafe fn fill(start: *mut u8, size: usize, content: Content<'_>) {

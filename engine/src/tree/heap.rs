@@ -145,7 +145,7 @@ impl Arena {
     }
 
     fn release(&mut self, link: Link) {
-        let size = link.block().map_or(0, |block| block.bytes().len());
+        let size = link.block().expect("a link to nothing was discarded").bytes().len();
         self.blocks -= 1;
         self.bytes -= size as u64;
         if let Some(link) = self.spares.keep(link, size) {
@@ -170,6 +170,10 @@ impl Spares {
         if self.bytes + size > SPARES_BYTES_MAX {
             // Of sizes that nobody asks for any more, or not so much.
             *self = Self::default();
+        }
+        if cfg!(debug_assertions) {
+            // SAFETY: nobody reads it any more.
+            unsafe { block::deface(&link) };
         }
         let at = size / GRAIN;
         if self.by_size.len() <= at {
