@@ -45,8 +45,10 @@ fn the_echo_server_plays_the_limit() {
 #[test]
 fn without_a_storm_the_memory_of_a_session_is_told() {
     let echo = Echo::start(&["--value-bytes", "100"]);
-    let flags = ["--storms", "none", "--unchecked", "--server-pid", &echo.pid()];
-    let report = report(&run("sessions", &echo.address, &[&SHORT[..], &flags].concat()), 0);
+    let flags = ["--sessions", "20", "--storms", "none", "--idle-seconds", "0.1"];
+    let pid = echo.pid();
+    let flags = [&flags[..], &["--unchecked", "--server-pid", &pid]].concat();
+    let report = report(&run("sessions", &echo.address, &flags), 0);
     for figure in ["rss_bytes_per_session", "rss_before_sessions_bytes"] {
         assert!(report["figures"][figure].is_number(), "{report}");
     }

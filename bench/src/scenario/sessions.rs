@@ -8,8 +8,9 @@
 //!
 //! Beside them a few steady clients read and write by the clock, in a thread of their own so that
 //! the storm does not delay them here; their latencies stand in the report by storm, and for a time
-//! without any. With `--server-pid`, and no storm to follow, the memory of an idle session is there
-//! too: when the server has rested, so that what opening sessions took for a moment is not counted.
+//! without any. With `--server-pid` and `--storms none` the memory of an idle session is there too:
+//! when the server has rested, so that what opening sessions took for a moment is not counted. Where
+//! sessions do not outlive the rest it is not.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -83,7 +84,7 @@ enum Storm {
 /// How long one handshake may take: a storm may keep it waiting.
 const HANDSHAKE_TIME_MAX: Duration = Duration::from_secs(60);
 
-/// How long a server rests before its memory is looked at; sessions live longer unless told.
+/// How long a server rests before its memory is looked at.
 const REST: Duration = Duration::from_secs(4);
 
 /// What others feel behind the last event is of the storm, too.
@@ -167,7 +168,8 @@ impl Run<'_> {
             .map(|server| Wanted::new(server, servers[server]))
             .collect();
         let pids = &self.sessions.at.pids;
-        let weighs = !pids.is_empty() && self.sessions.wants(Storm::None);
+        let outlives = Duration::from_millis(self.sessions.session_timeout_ms) > 2 * REST;
+        let weighs = !pids.is_empty() && self.sessions.storms == [Storm::None] && outlives;
         // Where memory is looked at, others come first and stay: buffers have grown then, and the
         // growth is that of the sessions.
         let first = weighs.then(|| open_first(self.sessions, root)).transpose()?;
