@@ -37,8 +37,8 @@ use crate::secret_source;
 use crate::sequencer::run::{Input, RunError};
 use crate::store::{Parts, Store, StoreError};
 
-/// How long the port of a killed predecessor may stay taken: whoever starts this server may not have
-/// waited for the end of the other one.
+/// How long the port of a killed predecessor may stay taken: whoever starts this server may not
+/// have waited for the end of the other one.
 const PORT_FREED_MAX: Duration = Duration::from_secs(2);
 const PORT_PROBE_INTERVAL: Duration = Duration::from_millis(10);
 

@@ -8,9 +8,9 @@
 //!
 //! Beside them a few steady clients read and write by the clock, in a thread of their own so that
 //! the storm does not delay them here; their latencies stand in the report by storm, and for a time
-//! without any. With `--server-pid` and `--storms none` the memory of an idle session is there too:
-//! when the server has rested, so that what opening sessions took for a moment is not counted. Where
-//! sessions do not outlive the rest it is not.
+//! without any. With `--server-pid` and `--storms none` the memory of an idle session is there
+//! too: when the server has rested, so that what opening sessions took for a moment is not counted.
+//! Where sessions do not outlive the rest it is not.
 
 use std::collections::HashSet;
 use std::time::Duration;
