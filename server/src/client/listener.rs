@@ -20,6 +20,7 @@ use crate::client::run::Visit;
 use crate::runtime::clock::sleep;
 use crate::runtime::mailbox::Sender;
 use crate::runtime::net::{Accepted, Listener, Socket};
+use crate::runtime::yield_if_needed;
 
 /// How long to wait after an accept that failed, usually for want of descriptors.
 const PAUSE_AFTER_FAILURE: Duration = Duration::from_millis(50);
@@ -155,6 +156,8 @@ pub async fn run(listening: OwnedFd, census: Arc<Census>, shards: Vec<Sender<Vis
         };
         failing = false;
         shard.send(Visit::Arrived(Admitted { accepted, census: Arc::clone(&census) }));
+        // As long as more wait, nothing here does.
+        yield_if_needed().await;
     }
 }
 
