@@ -5,7 +5,8 @@ use menagerie_wire::jute::Put;
 use menagerie_wire::notification::{First, ServerState, Vote};
 
 use super::*;
-use crate::peer::harness::{self, PATIENCE, next, on_a_core};
+use crate::peer::harness::{self, PATIENCE, next};
+use crate::runtime::cores::on_a_core;
 use crate::runtime::mailbox::mailbox;
 
 /// A manager and its mailboxes. Its end is that of the manager.

@@ -1,4 +1,4 @@
-//! What the tests of both ports need: a core to wait on, bound ports, hostile callers.
+//! What the tests of both ports need: bound ports, members, hostile callers.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -11,19 +11,11 @@ use menagerie_wire::quorum_config::PeerAddress;
 
 use crate::runtime::clock::within;
 use crate::runtime::mailbox::Receiver;
+use crate::runtime::net;
 use crate::runtime::offload::offload;
-use crate::runtime::{cores, net};
 
 /// Far above anything a loaded machine needs; only a test that fails waits so long.
 pub(super) const PATIENCE: Duration = Duration::from_secs(60);
-
-/// Runs `test` on an executor of its own; its panic is the caller's.
-pub(super) fn on_a_core<F: Future<Output = ()> + 'static>(
-    test: impl FnOnce() -> F + Send + 'static,
-) {
-    let core = cores::start("test", None, test).unwrap();
-    assert!(core.join().is_ok(), "the test's core panicked");
-}
 
 /// The next message, which is to come.
 pub(super) async fn next<T>(mail: &Receiver<T>) -> T {

@@ -16,8 +16,9 @@ use menagerie_wire::{Epoch, OpCode, SessionId, Xid, Zxid};
 
 use super::super::connection::UNTAKEN_BYTES_MAX;
 use super::*;
-use crate::peer::harness::{self, PATIENCE, next, on_a_core};
+use crate::peer::harness::{self, PATIENCE, next};
 use crate::peer::pieces::{LinkGone, pieces};
+use crate::runtime::cores::on_a_core;
 use crate::runtime::mailbox::mailbox;
 use crate::store::send_snapshot;
 

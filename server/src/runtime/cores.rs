@@ -161,6 +161,15 @@ fn stay_on(core: usize) {
     }
 }
 
+/// Runs `test` on an executor of its own; its panic is the caller's.
+#[cfg(test)]
+pub(crate) fn on_a_core<F: Future<Output = ()> + 'static>(
+    test: impl FnOnce() -> F + Send + 'static,
+) {
+    let core = start("test", None, test);
+    assert!(core.is_ok_and(|core| core.join().is_ok()), "the test's core panicked");
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::mailbox::mailbox;

@@ -19,6 +19,7 @@ use futures_lite::future::yield_now;
 use glommio::net::TcpStream;
 use rustix::buffer::spare_capacity;
 use rustix::event::{Timespec, epoll};
+use rustix::io::Errno;
 
 use super::spawn;
 
@@ -42,6 +43,8 @@ struct Readiness {
 struct Slots {
     slots: Vec<Slot>,
     free: Vec<u32>,
+    /// Sockets that the kernel did not want to watch.
+    refused: u64,
 }
 
 /// What is known of one socket.
@@ -142,7 +145,10 @@ impl Place {
             | epoll::EventFlags::RDHUP
             | epoll::EventFlags::ET;
         let data = epoll::EventData::new_u64(u64::from(place.index));
-        epoll::add(&place.core.epoll, fd, data, flags)?;
+        if let Err(error) = epoll::add(&place.core.epoll, fd, data, flags) {
+            place.core.slots.borrow_mut().refuse(error);
+            return Err(error.into());
+        }
         Ok(place)
     }
 
@@ -181,6 +187,18 @@ impl Slots {
     fn give_back(&mut self, index: u32) -> Slot {
         self.free.push(index);
         std::mem::take(&mut self.slots[index as usize])
+    }
+
+    /// Counts a socket that is not watched, and so is closed. Few are logged: clients come again.
+    fn refuse(&mut self, error: Errno) {
+        self.refused += 1;
+        if self.refused.is_power_of_two() {
+            let count = self.refused;
+            tracing::warn!(
+                "{count} connections closed, which the kernel does not watch: {error}; raise \
+                 fs.epoll.max_user_watches"
+            );
+        }
     }
 
     /// Notes an event, and wakes who waits for it.
@@ -259,29 +277,12 @@ async fn watch(core: Rc<Readiness>) {
 mod tests {
     use std::io::{Read, Write};
     use std::os::unix::net::UnixStream;
-    use std::sync::mpsc;
-    use std::time::Duration;
 
+    use futures_lite::future::zip;
     use rustix::net::{RecvFlags, SendFlags, recv, send};
 
-    use super::super::clock::sleep;
-    use super::super::cores;
+    use super::super::cores::on_a_core;
     use super::*;
-
-    /// Runs `main` on an executor, to its end.
-    fn on_a_core<F>(main: impl FnOnce() -> F + Send + 'static)
-    where
-        F: Future<Output = ()> + 'static,
-    {
-        let (done, ends) = mpsc::channel();
-        let whole = || async move {
-            main().await;
-            done.send(()).unwrap();
-        };
-        let thread = cores::start("test", None, whole).unwrap();
-        thread.join().unwrap();
-        ends.try_recv().expect("it ran to its end");
-    }
 
     fn pair() -> (Rc<Watched>, UnixStream) {
         let (ours, theirs) = UnixStream::pair().unwrap();
@@ -316,15 +317,15 @@ mod tests {
     fn what_comes_later_is_noted_and_the_end_behind_it() {
         on_a_core(|| async {
             let (ours, mut theirs) = pair();
-            spawn(async move {
-                for piece in [&b"one"[..], b"two"] {
-                    sleep(Duration::from_millis(5)).await;
-                    theirs.write_all(piece).unwrap();
-                }
-                // Dropped: bytes and the end make one note, and the bytes are taken first.
-            });
-            assert_eq!(receive(&ours, 64).await.unwrap(), b"one");
-            assert_eq!(receive(&ours, 64).await.unwrap(), b"two");
+            // Whoever receives is asked first, and waits already.
+            let write = async { theirs.write_all(b"one").unwrap() };
+            assert_eq!(zip(receive(&ours, 64), write).await.0.unwrap(), b"one");
+            // Bytes and the end make one note, and the bytes are taken first.
+            let write_and_go = async move {
+                theirs.write_all(b"two").unwrap();
+                drop(theirs);
+            };
+            assert_eq!(zip(receive(&ours, 64), write_and_go).await.0.unwrap(), b"two");
             assert_eq!(receive(&ours, 64).await.unwrap(), b"");
         });
     }
